@@ -1,0 +1,28 @@
+package dev.jcr.dump;
+
+import dev.jcr.image.v1.Compression;
+import java.nio.file.Path;
+
+/// What to dump, where to, and what becomes of the process.
+///
+/// @param pid the process
+/// @param directory the image folder; must not exist or be empty
+/// @param afterwards what happens to the process once the image is whole and durable
+/// @param compression codec of the page store
+/// @param compressionLevel zstd level; ignored without compression
+/// @param durable fsync before publishing; off only for images in memory and benchmarks
+public record DumpOptions(
+    int pid,
+    Path directory,
+    Afterwards afterwards,
+    Compression compression,
+    int compressionLevel,
+    boolean durable) {
+
+  /// The fate of the dumped process.
+  public enum Afterwards {
+    KILL,
+    LEAVE_RUNNING,
+    LEAVE_STOPPED
+  }
+}

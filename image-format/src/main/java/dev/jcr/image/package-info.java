@@ -1,0 +1,4 @@
+@NullMarked
+package dev.jcr.image;
+
+import org.jspecify.annotations.NullMarked;
