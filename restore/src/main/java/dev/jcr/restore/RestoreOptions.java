@@ -6,5 +6,6 @@ import java.nio.file.Path;
 ///
 /// @param directory the image folder
 /// @param leaveStopped leave the process stopped by SIGSTOP instead of running
-/// @param detach the process outlives jcr; otherwise the caller waits with [RestoredProcess#waitFor()]
+/// @param detach the process outlives jcr; otherwise the caller waits with
+///   [RestoredProcess#waitFor()]
 public record RestoreOptions(Path directory, boolean leaveStopped, boolean detach) {}

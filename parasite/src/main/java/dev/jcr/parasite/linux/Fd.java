@@ -39,8 +39,8 @@ public final class Fd implements AutoCloseable {
     return new Fd((int) Kernel.call("open a pidfd of process " + pid, Syscall.PIDFD_OPEN, pid, 0));
   }
 
-  /// pidfd_getfd(2): a descriptor of another process, sharing its open file description.
-  /// Empty when `remoteFd` is not open there.
+  /// pidfd_getfd(2): a descriptor of another process, sharing its open file description. Empty when
+  /// `remoteFd` is not open there.
   public static Optional<Fd> duplicateOf(Fd pidFd, int remoteFd) throws SyscallException {
     long result = Kernel.raw(Syscall.PIDFD_GETFD, pidFd.number, remoteFd, 0);
     if (result == -Errno.EBADF) {

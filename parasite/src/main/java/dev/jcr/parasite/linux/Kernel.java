@@ -14,8 +14,8 @@ import java.lang.invoke.VarHandle;
 /// The one door to the running kernel: libc's `syscall(2)` with six long arguments. Everything
 /// above it is typed Java, and the table of calls ([Syscall]) serves injected calls as well.
 ///
-/// One generic handle instead of one per function because linking a downcall costs 2-10 ms and
-/// two dozen typed ones 65-325 ms, which no AOT cache shortens.
+/// One generic handle instead of one per function because linking a downcall costs 2-10 ms and two
+/// dozen typed ones 65-325 ms, which no AOT cache shortens.
 ///
 /// Thread-safe. A call blocks its carrier: never use it from a virtual thread.
 public final class Kernel {
@@ -57,8 +57,8 @@ public final class Kernel {
     };
   }
 
-  /// Makes a call and returns its result, or the negated errno, as the kernel itself does.
-  /// Missing arguments are zero. Memory passed as an address must outlive the call.
+  /// Makes a call and returns its result, or the negated errno, as the kernel itself does. Missing
+  /// arguments are zero. Memory passed as an address must outlive the call.
   public static long raw(Syscall call, long... arguments) {
     return rawNumber(call.number(HOST), arguments);
   }

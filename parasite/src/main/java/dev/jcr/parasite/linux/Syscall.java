@@ -3,9 +3,9 @@ package dev.jcr.parasite.linux;
 import dev.jcr.image.v1.Arch;
 import java.util.Optional;
 
-/// System call numbers: one row per call, one column per architecture, checked against the
-/// kernel's headers by the ABI oracle. The same table serves local calls ([Kernel]) and calls made
-/// inside a tracee.
+/// System call numbers: one row per call, one column per architecture, checked against the kernel's
+/// headers by the ABI oracle. The same table serves local calls ([Kernel]) and calls made inside a
+/// tracee.
 public enum Syscall {
   // x86_64, aarch64
   READ(0, 63),

@@ -11,12 +11,12 @@ public interface RemoteCalls {
   /// The task the calls run in.
   int tid();
 
-  /// Runs one call and returns what the kernel returned: a result, or a negated errno.
-  /// Throws with outcome `TARGET_LOST` when the task is gone.
+  /// Runs one call and returns what the kernel returned: a result, or a negated errno. Throws with
+  /// outcome `TARGET_LOST` when the task is gone.
   long call(Syscall call, long... arguments) throws CheckpointException;
 
-  /// Like [#call], but an error result becomes an exception
-  /// `cannot <what>: ERRNO (text)` with outcome `FAILED`.
+  /// Like [#call], but an error result becomes an exception `cannot <what>: ERRNO (text)` with
+  /// outcome `FAILED`.
   long require(String what, Syscall call, long... arguments) throws CheckpointException;
 
   /// Address of scratch memory in the task, readable and writable, free for the caller's use
