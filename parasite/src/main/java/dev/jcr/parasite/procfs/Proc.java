@@ -1,0 +1,202 @@
+package dev.jcr.parasite.procfs;
+
+import dev.jcr.image.v1.Arch;
+import dev.jcr.parasite.linux.Errno;
+import dev.jcr.parasite.linux.Fd;
+import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.linux.SyscallException;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Optional;
+
+/// Reader of one folder of `/proc`. Paths are relative to it: "status", "task/12/stat".
+///
+/// Goes through system calls, not `java.nio.file`, because that decodes names by the locale and
+/// loses those that are not ASCII when the locale is C.
+public final class Proc {
+  private static final int CHUNK = 64 * 1024;
+  private static final int PATH_MAX = 4096;
+  private static final int O_DIRECTORY = Kernel.HOST == Arch.ARCH_AARCH64 ? 0x4000 : 0x10000;
+
+  private final String folder;
+
+  private Proc(String folder) {
+    this.folder = folder;
+  }
+
+  public static Proc of(int pid) {
+    return new Proc("/proc/" + pid);
+  }
+
+  /// A folder that is no process: "/proc", "/proc/net".
+  public static Proc at(String folder) {
+    return new Proc(folder);
+  }
+
+  public String path(String relative) {
+    return folder + "/" + relative;
+  }
+
+  /// False when the process is gone, also as a zombie.
+  public boolean exists() {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment path = arena.allocateFrom(folder);
+      MemorySegment buffer = arena.allocate(256);
+      return !Kernel.isError(
+          Kernel.raw(Syscall.NEWFSTATAT, Fd.AT_FDCWD, path.address(), buffer.address(), 0));
+    }
+  }
+
+  /// The whole file, one character per byte.
+  public String text(String relative) throws IOException {
+    return new String(bytes(relative), StandardCharsets.ISO_8859_1);
+  }
+
+  public byte[] bytes(String relative) throws IOException {
+    try (Fd fd = Fd.open(path(relative), Fd.O_RDONLY, 0);
+        Arena arena = Arena.ofConfined()) {
+      MemorySegment buffer = arena.allocate(CHUNK);
+      ByteArrayOutputStream all = new ByteArrayOutputStream();
+      while (true) {
+        long count =
+            Kernel.call(
+                "read " + path(relative), Syscall.READ, fd.number(), buffer.address(), CHUNK);
+        if (count == 0) {
+          return all.toByteArray();
+        }
+        all.writeBytes(buffer.asSlice(0, count).toArray(ValueLayout.JAVA_BYTE));
+      }
+    }
+  }
+
+  /// Like [#text], but empty when the file does not exist in this kernel (or any more).
+  public Optional<String> optionalText(String relative) throws IOException {
+    try {
+      return Optional.of(text(relative));
+    } catch (SyscallException e) {
+      if (e.errno() == Errno.ENOENT) {
+        return Optional.empty();
+      }
+      throw e;
+    }
+  }
+
+  /// Target of a symbolic link as UTF-8; may end in " (deleted)" or be no path at all
+  /// ("pipe:[12]").
+  public String link(String relative) throws IOException {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment path = arena.allocateFrom(path(relative));
+      MemorySegment buffer = arena.allocate(PATH_MAX);
+      long length =
+          Kernel.call(
+              "read the link " + path(relative),
+              Syscall.READLINKAT,
+              Fd.AT_FDCWD,
+              path.address(),
+              buffer.address(),
+              PATH_MAX);
+      return new String(
+          buffer.asSlice(0, length).toArray(ValueLayout.JAVA_BYTE), StandardCharsets.UTF_8);
+    }
+  }
+
+  /// Names in a folder without "." and "..", sorted.
+  public List<String> list(String relative) throws IOException {
+    List<String> names = new ArrayList<>();
+    try (Fd fd = Fd.open(path(relative), Fd.O_RDONLY | O_DIRECTORY, 0);
+        Arena arena = Arena.ofConfined()) {
+      MemorySegment buffer = arena.allocate(CHUNK, 8);
+      while (true) {
+        long count =
+            Kernel.call(
+                "list " + path(relative), Syscall.GETDENTS64, fd.number(), buffer.address(), CHUNK);
+        if (count == 0) {
+          Collections.sort(names);
+          return names;
+        }
+        // struct linux_dirent64: u64 ino, s64 off, u16 reclen, u8 type, name.
+        long at = 0;
+        while (at < count) {
+          int length = Short.toUnsignedInt(buffer.get(ValueLayout.JAVA_SHORT, at + 16));
+          String name = buffer.getString(at + 19, StandardCharsets.UTF_8);
+          if (!name.equals(".") && !name.equals("..")) {
+            names.add(name);
+          }
+          at += length;
+        }
+      }
+    }
+  }
+
+  /// Thread ids, ascending.
+  public List<Integer> tasks() throws IOException {
+    return numbers("task");
+  }
+
+  /// Open descriptors, ascending.
+  public List<Integer> fds() throws IOException {
+    return numbers("fd");
+  }
+
+  private List<Integer> numbers(String relative) throws IOException {
+    return list(relative).stream().map(Integer::valueOf).sorted().toList();
+  }
+
+  public List<MapsEntry> maps() throws IOException {
+    return MapsEntry.parse(text("maps"));
+  }
+
+  public List<Smaps> smaps() throws IOException {
+    return Smaps.parse(text("smaps"));
+  }
+
+  public ProcStatus status() throws IOException {
+    return ProcStatus.parse(text("status"));
+  }
+
+  /// Of one thread.
+  public ProcStatus status(int tid) throws IOException {
+    return ProcStatus.parse(text("task/" + tid + "/status"));
+  }
+
+  public ProcStat stat() throws IOException {
+    return ProcStat.parse(text("stat"));
+  }
+
+  /// Of one thread.
+  public ProcStat stat(int tid) throws IOException {
+    return ProcStat.parse(text("task/" + tid + "/stat"));
+  }
+
+  public BlockedIn blockedIn(int tid) throws IOException {
+    return BlockedIn.parse(text("task/" + tid + "/syscall"));
+  }
+
+  public SchedFile sched(int tid) throws IOException {
+    return SchedFile.parse(text("task/" + tid + "/sched"));
+  }
+
+  public List<PosixTimerEntry> timers() throws IOException {
+    return PosixTimerEntry.parse(text("timers"));
+  }
+
+  public FdInfo fdInfo(int fd) throws IOException {
+    return FdInfo.parse(text("fdinfo/" + fd));
+  }
+
+  public Limits limits() throws IOException {
+    return Limits.parse(text("limits"));
+  }
+
+  public Auxv auxv() throws IOException {
+    return Auxv.parse(bytes("auxv"));
+  }
+}

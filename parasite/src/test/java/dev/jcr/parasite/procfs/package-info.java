@@ -1,0 +1,4 @@
+@NullMarked
+package dev.jcr.parasite.procfs;
+
+import org.jspecify.annotations.NullMarked;
