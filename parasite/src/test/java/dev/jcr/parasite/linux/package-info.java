@@ -1,0 +1,4 @@
+@NullMarked
+package dev.jcr.parasite.linux;
+
+import org.jspecify.annotations.NullMarked;
