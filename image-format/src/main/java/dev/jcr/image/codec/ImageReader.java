@@ -1,0 +1,218 @@
+package dev.jcr.image.codec;
+
+import com.google.protobuf.Descriptors.Descriptor;
+import com.google.protobuf.InvalidProtocolBufferException;
+import com.google.protobuf.Message;
+import com.google.protobuf.Parser;
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.Errnos;
+import dev.jcr.image.pages.PageReader;
+import dev.jcr.image.v1.Manifest;
+import dev.jcr.image.v1.Pagemap;
+import dev.jcr.image.v1.Part;
+import dev.jcr.image.v1.ProcessState;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.BasicFileAttributes;
+import java.security.MessageDigest;
+import java.util.Arrays;
+import java.util.Set;
+
+/// An image that was checked: digests, version, encoding and meaning of everything but the page
+/// contents, which are checked as they are read or all together by [#verifyPages].
+///
+/// The metadata is read once into memory, so that what was checked is what is used. Immutable and
+/// safe for any thread until [#close].
+public final class ImageReader implements AutoCloseable {
+  private final Path directory;
+  private final Manifest manifest;
+  private final ProcessState state;
+  private final Pagemap pagemap;
+  private final PageReader pages;
+
+  private ImageReader(
+      Path directory, Manifest manifest, ProcessState state, Pagemap pagemap, PageReader pages) {
+    this.directory = directory;
+    this.manifest = manifest;
+    this.state = state;
+    this.pagemap = pagemap;
+    this.pages = pages;
+  }
+
+  /// Reads and checks everything but the page contents.
+  ///
+  /// @throws CheckpointException of outcome IMAGE: missing, damaged, another version, or a state no
+  ///   process can have; of outcome PERMISSION: may not be read
+  public static ImageReader open(Path directory) throws CheckpointException {
+    if (!Files.isDirectory(directory)) {
+      throw new CheckpointException(
+          Outcome.IMAGE,
+          "cannot read image "
+              + directory
+              + (Files.exists(directory)
+                  ? ": ENOTDIR (not a directory)"
+                  : ": ENOENT (no such file or directory)")
+              + "; give the folder jcr dump wrote");
+    }
+    Path manifestFile = directory.resolve(ImageFormat.MANIFEST);
+    Manifest manifest =
+        ManifestFile.decode(
+            manifestFile.toString(), readWhole(manifestFile, ManifestFile.MAX_FILE));
+    ProcessState state =
+        parse(
+            directory,
+            manifest.getParts(0),
+            ImageFormat.MAX_STATE,
+            ProcessState.getDescriptor(),
+            ProcessState.parser());
+    Pagemap pagemap =
+        parse(
+            directory,
+            manifest.getParts(1),
+            ImageFormat.MAX_PAGEMAP,
+            Pagemap.getDescriptor(),
+            Pagemap.parser());
+    Path pagesFile = directory.resolve(ImageFormat.PAGES);
+    FileChannel channel = open(pagesFile, Long.MAX_VALUE);
+    try {
+      checkSize(pagesFile, channel.size(), manifest.getParts(2));
+      PageReader pages =
+          new PageReader(
+              channel, pagesFile, pagemap, directory.resolve(ImageFormat.PAGEMAP).toString());
+      String stateFile = directory.resolve(ImageFormat.STATE).toString();
+      StateValidator.check(stateFile, state, pagemap);
+      if (manifest.getArch() != state.getHost().getArch()
+          || manifest.getPid() != state.getIdentity().getPid()) {
+        throw ManifestFile.damaged(
+            manifestFile.toString(), 0, "architecture or pid differ from the state's");
+      }
+      return new ImageReader(directory, manifest, state, pagemap, pages);
+    } catch (IOException e) {
+      closeQuietly(channel);
+      throw Errnos.failure(Outcome.IMAGE, "read", pagesFile, e, "copy the image again");
+    } catch (CheckpointException | RuntimeException | Error e) {
+      closeQuietly(channel);
+      throw e;
+    }
+  }
+
+  /// The folder as it was given.
+  public Path directory() {
+    return directory;
+  }
+
+  public Manifest manifest() {
+    return manifest;
+  }
+
+  public ProcessState state() {
+    return state;
+  }
+
+  public Pagemap pagemap() {
+    return pagemap;
+  }
+
+  /// Contents of the pages, by chunk.
+  public PageReader pages() {
+    return pages;
+  }
+
+  /// Reads all page contents and compares their checksums.
+  ///
+  /// @throws CheckpointException of outcome IMAGE, naming the offset
+  public void verifyPages() throws CheckpointException {
+    pages.verify();
+  }
+
+  @Override
+  public void close() {
+    pages.close();
+  }
+
+  /// Opens a part that is a file and not a link, pipe or device, and not longer than `max`.
+  private static FileChannel open(Path file, long max) throws CheckpointException {
+    try {
+      BasicFileAttributes attributes =
+          Files.readAttributes(file, BasicFileAttributes.class, LinkOption.NOFOLLOW_LINKS);
+      if (!attributes.isRegularFile()) {
+        throw ManifestFile.damaged(file.toString(), 0, "not a regular file");
+      }
+      if (attributes.size() > max) {
+        throw ManifestFile.damaged(
+            file.toString(), 0, attributes.size() + " bytes, at most " + max + " can be right");
+      }
+      return FileChannel.open(file, Set.of(StandardOpenOption.READ, LinkOption.NOFOLLOW_LINKS));
+    } catch (NoSuchFileException e) {
+      throw new CheckpointException(
+          Outcome.IMAGE,
+          "cannot read "
+              + file
+              + ": ENOENT (no such file or directory); the folder is not a whole image: give the"
+              + " folder jcr dump wrote",
+          e);
+    } catch (IOException e) {
+      throw Errnos.failure(Outcome.IMAGE, "read", file, e, "copy the image again");
+    }
+  }
+
+  private static byte[] readWhole(Path file, int max) throws CheckpointException {
+    try (FileChannel channel = open(file, max)) {
+      // The size of the open file, which nobody can exchange any more.
+      ByteBuffer bytes = ByteBuffer.allocate((int) Math.min(channel.size(), max));
+      while (bytes.hasRemaining() && channel.read(bytes) >= 0) {
+        // Until full or at the end.
+      }
+      return bytes.hasRemaining() ? Arrays.copyOf(bytes.array(), bytes.position()) : bytes.array();
+    } catch (IOException e) {
+      throw Errnos.failure(Outcome.IMAGE, "read", file, e, "copy the image again");
+    }
+  }
+
+  private static <M extends Message> M parse(
+      Path directory, Part part, int max, Descriptor type, Parser<M> parser)
+      throws CheckpointException {
+    Path file = directory.resolve(part.getName());
+    byte[] bytes = readWhole(file, max);
+    checkSize(file, bytes.length, part);
+    if (!MessageDigest.isEqual(ManifestFile.sha256(bytes), part.getSha256().toByteArray())) {
+      throw ManifestFile.damaged(file.toString(), 0, "SHA-256 differs from the manifest's");
+    }
+    Wire.check(file.toString(), 0, bytes, type, ImageFormat.MAX_MESSAGES);
+    M message;
+    try {
+      message = parser.parseFrom(bytes);
+    } catch (InvalidProtocolBufferException e) {
+      throw ManifestFile.damaged(file.toString(), 0, String.valueOf(e.getMessage()));
+    }
+    // One state has one encoding: a default written out or an overlong number is not ours.
+    if (!Arrays.equals(message.toByteArray(), bytes)) {
+      throw ManifestFile.damaged(file.toString(), 0, "not the canonical encoding");
+    }
+    return message;
+  }
+
+  private static void checkSize(Path file, long actual, Part part) throws CheckpointException {
+    if (actual != part.getSize()) {
+      throw ManifestFile.damaged(
+          file.toString(),
+          Math.min(actual, part.getSize()),
+          actual + " bytes, the manifest says " + part.getSize());
+    }
+  }
+
+  private static void closeQuietly(FileChannel channel) {
+    try {
+      channel.close();
+    } catch (IOException _) {
+      // Only read from.
+    }
+  }
+}

@@ -1,0 +1,194 @@
+package dev.jcr.image.codec;
+
+import com.google.protobuf.ByteString;
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.pages.PageBuffer;
+import dev.jcr.image.pages.PageWriter;
+import dev.jcr.image.pages.PagemapLayout;
+import dev.jcr.image.v1.Compression;
+import dev.jcr.image.v1.Creation;
+import dev.jcr.image.v1.Manifest;
+import dev.jcr.image.v1.Pagemap;
+import dev.jcr.image.v1.Part;
+import dev.jcr.image.v1.ProcessState;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
+
+/// Makes one image: pages first, then the state, then the manifest, then the name.
+///
+/// Until [#commit] returns nothing is to be seen under the image's name; without it [#close]
+/// removes what was written. Not thread-safe.
+public final class ImageWriter implements AutoCloseable {
+  private final ImageFolder folder;
+  private final Compression compression;
+  private final int level;
+  private @Nullable PageWriter pages;
+  private @Nullable ProcessState state;
+
+  private ImageWriter(ImageFolder folder, Compression compression, int level) {
+    this.folder = folder;
+    this.compression = compression;
+    this.level = level;
+  }
+
+  /// Prepares the folder next to `directory`, so that a wrong name, a missing permission or a
+  /// read-only disk shows before a process is stopped.
+  ///
+  /// @param directory the image's name: must not exist or be an empty folder
+  /// @param level zstd level; ignored without compression
+  /// @param durable whether [#commit] waits until everything is on the disk
+  /// @throws CheckpointException of outcome FAILED or PERMISSION
+  public static ImageWriter create(
+      Path directory, Compression compression, int level, boolean durable)
+      throws CheckpointException {
+    return new ImageWriter(ImageFolder.create(directory, durable), compression, level);
+  }
+
+  /// Runs everything a dump's writing needs once, on a few bytes in a temporary folder of its own:
+  /// the first use of Protobuf, zstd and the digests costs hundreds of milliseconds, which must not
+  /// fall into the time a process is stopped.
+  ///
+  /// @throws CheckpointException the temporary folder cannot be written
+  public static void warmUp() throws CheckpointException {
+    Path directory;
+    try {
+      directory = Files.createTempDirectory("jcr-warm-up-");
+    } catch (IOException e) {
+      throw new CheckpointException(
+          Outcome.FAILED,
+          "cannot create a temporary folder: " + e.getMessage() + "; set TMPDIR",
+          e);
+    }
+    try (ImageWriter writer = create(directory, Compression.COMPRESSION_ZSTD, 1, false)) {
+      PageWriter pages = writer.pages(4096);
+      PageBuffer buffer = pages.take();
+      buffer.add(0, 0x1000, 3);
+      buffer.data().putLong(4096, 1);
+      pages.submit(buffer);
+      pages.zero(0, 0x8000, 1);
+      Pagemap pagemap = pages.finish();
+      PagemapLayout.of("pagemap", pagemap, pages.storedBytes());
+      byte[] bytes = pagemap.toByteArray();
+      ManifestFile.encode(
+          manifest(
+              1,
+              "",
+              ProcessState.getDefaultInstance(),
+              bytes,
+              1,
+              bytes,
+              Creation.getDefaultInstance()));
+    } finally {
+      try {
+        Files.deleteIfExists(directory);
+      } catch (IOException _) {
+        // An empty folder in /tmp.
+      }
+    }
+  }
+
+  /// Where page contents go. Always the same one.
+  ///
+  /// @param pageSize of the process
+  public PageWriter pages(int pageSize) {
+    if (pages == null) {
+      pages =
+          new PageWriter(
+              folder.pages(), folder.path(ImageFormat.PAGES), compression, level, pageSize);
+    }
+    return pages;
+  }
+
+  /// Sets the state; nothing is written yet.
+  public void state(ProcessState state) {
+    this.state = state;
+  }
+
+  /// Ends the pages, checks the state as a reader would, writes and publishes.
+  ///
+  /// The statistics' page counts and sizes are filled in here.
+  ///
+  /// @throws CheckpointException of outcome FAILED: nothing is left under the image's name
+  public Manifest commit(int pid, String comm, Creation creation) throws CheckpointException {
+    if (state == null) {
+      throw new IllegalStateException("no state");
+    }
+    PageWriter writer = pages(state.getHost().getPageSize());
+    Pagemap pagemap = writer.finish();
+    long pagesSize = writer.storedBytes();
+    check(state, pagemap, pagesSize);
+    byte[] stateBytes = state.toByteArray();
+    byte[] pagemapBytes = pagemap.toByteArray();
+    folder.write(ImageFormat.PAGEMAP, pagemapBytes);
+    folder.write(ImageFormat.STATE, stateBytes);
+    Creation.Builder made = creation.toBuilder();
+    made.getStatisticsBuilder()
+        .setPagesWritten(writer.storedPages())
+        .setPagesZero(writer.zeroPages())
+        .setPagesBytesStored(pagesSize)
+        .setImageBytes(pagesSize + pagemapBytes.length + stateBytes.length);
+    Manifest manifest =
+        manifest(pid, comm, state, stateBytes, pagesSize, pagemapBytes, made.build());
+    folder.write(ImageFormat.MANIFEST, ManifestFile.encode(manifest));
+    folder.publish();
+    return manifest;
+  }
+
+  private void check(ProcessState state, Pagemap pagemap, long pagesSize)
+      throws CheckpointException {
+    try {
+      PagemapLayout.of(ImageFormat.PAGEMAP, pagemap, pagesSize);
+      StateValidator.check(ImageFormat.STATE, state, pagemap);
+    } catch (CheckpointException e) {
+      throw new CheckpointException(
+          Outcome.FAILED,
+          "cannot write image "
+              + folder.target()
+              + ": what was collected could not be read back: "
+              + e.getMessage()
+              + "; this is a bug in jcr",
+          e);
+    }
+  }
+
+  private static Manifest manifest(
+      int pid,
+      String comm,
+      ProcessState state,
+      byte[] stateBytes,
+      long pagesSize,
+      byte[] pagemapBytes,
+      Creation creation) {
+    return Manifest.newBuilder()
+        .setFormatMajor(ImageFormat.MAJOR)
+        .setFormatMinor(ImageFormat.MINOR)
+        .setArch(state.getHost().getArch())
+        .setPid(pid)
+        .setComm(comm)
+        .addParts(part(ImageFormat.STATE, stateBytes))
+        .addParts(part(ImageFormat.PAGEMAP, pagemapBytes))
+        .addParts(Part.newBuilder().setName(ImageFormat.PAGES).setSize(pagesSize))
+        .setCreation(creation)
+        .build();
+  }
+
+  private static Part part(String name, byte[] bytes) {
+    return Part.newBuilder()
+        .setName(name)
+        .setSize(bytes.length)
+        .setSha256(ByteString.copyFrom(ManifestFile.sha256(bytes)))
+        .build();
+  }
+
+  /// Ends the threads and removes what was not committed.
+  @Override
+  public void close() {
+    if (pages != null) {
+      pages.close();
+    }
+    folder.close();
+  }
+}
