@@ -1,0 +1,202 @@
+package dev.jcr.cli;
+
+import dev.jcr.dump.Dump;
+import dev.jcr.dump.DumpOptions;
+import dev.jcr.dump.DumpOptions.Afterwards;
+import dev.jcr.dump.DumpReport;
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.v1.Loss;
+import dev.jcr.image.v1.Statistics;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.ArgGroup;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/// `jcr dump PID`.
+@Command(
+    name = "dump",
+    mixinStandardHelpOptions = true,
+    versionProvider = Version.class,
+    description = {
+      "Checkpoints a process with all its threads into an image folder.",
+      "",
+      "The process is ended only after the image is whole and on disk. Whatever fails before that"
+          + " leaves it running as it was."
+    },
+    optionListHeading = "%nOptions:%n",
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  jcr dump 4242                       into COMM-4242.jcr, then end the process",
+      "  jcr dump 4242 -D job.jcr -R         into job.jcr; the process keeps running",
+      "  jcr dump 4242 --compress zstd:9     smaller, slower"
+    })
+final class DumpCommand implements Callable<Integer> {
+  @Spec private CommandSpec spec;
+
+  @Parameters(paramLabel = "PID", description = "The process.")
+  private int pid;
+
+  @ArgGroup(validate = false, heading = "%nThe image:%n")
+  private ImageOptions image = new ImageOptions();
+
+  @ArgGroup(validate = false, heading = "%nThe process afterwards (default: it is ended):%n")
+  private ProcessOptions process = new ProcessOptions();
+
+  @Option(
+      names = "--json",
+      description = "Print the report, or the error, as one line of JSON on stdout.")
+  private boolean json;
+
+  static final class ImageOptions {
+    @Option(
+        names = {"-D", "--images-dir"},
+        paramLabel = "DIR",
+        description = "Image folder; made if missing, must be empty (default: COMM-PID.jcr).")
+    private @Nullable Path directory;
+
+    @Option(
+        names = "--compress",
+        paramLabel = "CODEC",
+        defaultValue = "zstd:1",
+        converter = Codec.Converter.class,
+        description = "none, zstd or zstd:LEVEL (default: ${DEFAULT-VALUE}).")
+    private Codec codec;
+  }
+
+  static final class ProcessOptions {
+    @Option(
+        names = {"-R", "--leave-running"},
+        description = "Let it run on.")
+    private boolean leaveRunning;
+
+    @Option(
+        names = {"-s", "--leave-stopped"},
+        description = "Leave it stopped, as by SIGSTOP.")
+    private boolean leaveStopped;
+  }
+
+  @Override
+  public Integer call() throws CheckpointException {
+    if (process.leaveRunning && process.leaveStopped) {
+      throw new CheckpointException(
+          CheckpointException.Outcome.USAGE,
+          "cannot read the command line: -R and -s exclude each other; see jcr dump --help");
+    }
+    Path directory = image.directory == null ? defaultDirectory() : image.directory;
+    Afterwards afterwards =
+        process.leaveRunning
+            ? Afterwards.LEAVE_RUNNING
+            : process.leaveStopped ? Afterwards.LEAVE_STOPPED : Afterwards.KILL;
+    DumpOptions options =
+        new DumpOptions(
+            pid, directory, afterwards, image.codec.compression(), image.codec.level(), true);
+    PrintWriter out = spec.commandLine().getOut();
+    DumpReport report;
+    try (Progress progress = new Progress(spec.commandLine().getErr())) {
+      report = Dump.run(options, progress);
+    }
+    if (json) {
+      out.println(json(report, afterwards));
+    } else {
+      print(out, report);
+    }
+    return ExitCode.OK;
+  }
+
+  /// `COMM-PID.jcr` in the current folder. A process that is gone is the engine's to report.
+  private Path defaultDirectory() {
+    String comm;
+    try {
+      comm = Files.readString(Path.of("/proc/" + pid + "/comm")).strip();
+    } catch (IOException e) {
+      comm = "process";
+    }
+    return Path.of(comm.replaceAll("[^A-Za-z0-9._+@-]", "_") + "-" + pid + ".jcr");
+  }
+
+  private static void print(PrintWriter out, DumpReport report) {
+    Statistics s = report.statistics();
+    out.println(
+        "dumped process %d (%s) to %s in %s, frozen for %s"
+            .formatted(
+                report.pid(),
+                report.comm(),
+                report.directory(),
+                Units.microseconds(s.getTotalTime()),
+                Units.microseconds(s.getFrozenTime())));
+    out.println(
+        "  image     %s, pages %d of %d stored in %s, %d zero"
+            .formatted(
+                Units.bytes(s.getImageBytes()),
+                s.getPagesWritten(),
+                s.getPagesScanned(),
+                Units.bytes(s.getPagesBytesStored()),
+                s.getPagesZero()));
+    out.println(
+        "  process   %s, %s, %s"
+            .formatted(
+                Units.count(s.getThreads(), "thread"),
+                Units.count(s.getVmas(), "mapping"),
+                Units.count(s.getDescriptors(), "descriptor")));
+    out.println(
+        "  times     freezing %s, reading memory %s, writing %s; %s"
+            .formatted(
+                Units.microseconds(s.getFreezingTime()),
+                Units.microseconds(s.getMemdumpTime()),
+                Units.microseconds(s.getMemwriteTime()),
+                Units.count(s.getInjectedCalls(), "injected call")));
+    for (Loss loss : report.losses()) {
+      out.println(
+          "  lost      %s %s: %s".formatted(loss.getKind(), loss.getObject(), loss.getReason()));
+    }
+  }
+
+  private static JsonObject json(DumpReport report, Afterwards afterwards) {
+    Statistics s = report.statistics();
+    return new JsonObject()
+        .put("pid", report.pid())
+        .put("comm", report.comm())
+        .put("directory", report.directory().toString())
+        .put(
+            "process",
+            switch (afterwards) {
+              case KILL -> "ended";
+              case LEAVE_RUNNING -> "running";
+              case LEAVE_STOPPED -> "stopped";
+            })
+        .put(
+            "statistics",
+            new JsonObject()
+                .put("freezing_time_us", s.getFreezingTime())
+                .put("frozen_time_us", s.getFrozenTime())
+                .put("memdump_time_us", s.getMemdumpTime())
+                .put("memwrite_time_us", s.getMemwriteTime())
+                .put("total_time_us", s.getTotalTime())
+                .put("pages_scanned", s.getPagesScanned())
+                .put("pages_written", s.getPagesWritten())
+                .put("pages_zero", s.getPagesZero())
+                .put("pages_bytes_stored", s.getPagesBytesStored())
+                .put("threads", s.getThreads())
+                .put("vmas", s.getVmas())
+                .put("descriptors", s.getDescriptors())
+                .put("injected_calls", s.getInjectedCalls())
+                .put("image_bytes", s.getImageBytes()))
+        .put(
+            "losses",
+            report.losses().stream()
+                .map(loss ->
+                    new JsonObject()
+                        .put("kind", loss.getKind())
+                        .put("object", loss.getObject())
+                        .put("reason", loss.getReason()))
+                .toList());
+  }
+}

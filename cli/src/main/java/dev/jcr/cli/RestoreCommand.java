@@ -1,0 +1,130 @@
+package dev.jcr.cli;
+
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.restore.Restore;
+import dev.jcr.restore.RestoreOptions;
+import dev.jcr.restore.RestoredProcess;
+import dev.jcr.restore.RestoredProcess.Timing;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.ArgGroup;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/// `jcr restore DIR`.
+@Command(
+    name = "restore",
+    mixinStandardHelpOptions = true,
+    versionProvider = Version.class,
+    description = {
+      "Rebuilds the process of an image, with the same pid, and lets it run on.",
+      "",
+      "In the foreground jcr forwards signals to it and ends as it ends. On any failure nothing of"
+          + " the new process is left, and the image is untouched."
+    },
+    optionListHeading = "%nOptions:%n",
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  jcr restore job.jcr               run it on, in the foreground",
+      "  jcr restore job.jcr -d            print its pid and return",
+      "  jcr restore job.jcr --dry-run     show what would be done, without doing it"
+    })
+final class RestoreCommand implements Callable<Integer> {
+  @Spec private CommandSpec spec;
+
+  @Parameters(paramLabel = "DIR", description = "Image folder.")
+  private Path directory;
+
+  @ArgGroup(validate = false, heading = "%nThe process:%n")
+  private ProcessOptions process = new ProcessOptions();
+
+  @Option(
+      names = "--json",
+      description = "Print the report, or the error, as one line of JSON on stdout.")
+  private boolean json;
+
+  static final class ProcessOptions {
+    @Option(
+        names = {"-d", "--detach"},
+        description = "Print its pid and return at once; it belongs to init then.")
+    private boolean detach;
+
+    @Option(
+        names = {"-s", "--leave-stopped"},
+        description = "Leave it stopped, as by SIGSTOP.")
+    private boolean leaveStopped;
+
+    @Option(names = "--dry-run", description = "Print the plan only, one step a line.")
+    private boolean dryRun;
+
+    @Option(names = "--pidfile", paramLabel = "FILE", description = "Write its pid here.")
+    private @Nullable Path pidFile;
+  }
+
+  @Override
+  public Integer call() throws CheckpointException {
+    RestoreOptions options = new RestoreOptions(directory, process.leaveStopped, process.detach);
+    PrintWriter out = spec.commandLine().getOut();
+    if (process.dryRun) {
+      List<String> steps = Restore.describePlan(options);
+      if (json) {
+        out.println(new JsonObject().putStrings("steps", steps));
+      } else {
+        steps.forEach(out::println);
+      }
+      return ExitCode.OK;
+    }
+    RestoredProcess restored = Restore.run(options);
+    long microseconds = restored.timings().stream().mapToLong(Timing::microseconds).sum();
+    spec.commandLine()
+        .getErr()
+        .println(
+            "jcr: restored process %d in %s"
+                .formatted(restored.pid(), Units.microseconds(microseconds)));
+    restored.notes().forEach(note -> spec.commandLine().getErr().println("jcr: note: " + note));
+    if (json) {
+      out.println(json(restored));
+    } else if (process.detach) {
+      out.println(restored.pid());
+    }
+    out.flush();
+    if (process.pidFile != null) {
+      writePid(process.pidFile, restored.pid());
+    }
+    if (process.detach) {
+      return ExitCode.OK;
+    }
+    return restored.waitFor();
+  }
+
+  private static void writePid(Path file, int pid) throws CheckpointException {
+    try {
+      Files.writeString(file, pid + "\n");
+    } catch (IOException e) {
+      throw new CheckpointException(
+          Outcome.FAILED,
+          "cannot write the pid to %s: %s; process %d runs".formatted(file, e, pid),
+          e);
+    }
+  }
+
+  private static JsonObject json(RestoredProcess restored) {
+    JsonObject timings = new JsonObject();
+    for (Timing timing : restored.timings()) {
+      timings.put(timing.step(), timing.microseconds());
+    }
+    return new JsonObject()
+        .put("pid", restored.pid())
+        .put("timings_us", timings)
+        .putStrings("notes", restored.notes());
+  }
+}
