@@ -90,8 +90,7 @@ public final class ImageReader implements AutoCloseable {
       StateValidator.check(stateFile, state, pagemap);
       if (manifest.getArch() != state.getHost().getArch()
           || manifest.getPid() != state.getIdentity().getPid()) {
-        throw ManifestFile.damaged(
-            manifestFile.toString(), 0, "architecture or pid differ from the state's");
+        throw Damage.at(manifestFile.toString(), 0, "architecture or pid differ from the state's");
       }
       return new ImageReader(directory, manifest, state, pagemap, pages);
     } catch (IOException e) {
@@ -143,10 +142,10 @@ public final class ImageReader implements AutoCloseable {
       BasicFileAttributes attributes =
           Files.readAttributes(file, BasicFileAttributes.class, LinkOption.NOFOLLOW_LINKS);
       if (!attributes.isRegularFile()) {
-        throw ManifestFile.damaged(file.toString(), 0, "not a regular file");
+        throw Damage.at(file.toString(), 0, "not a regular file");
       }
       if (attributes.size() > max) {
-        throw ManifestFile.damaged(
+        throw Damage.at(
             file.toString(), 0, attributes.size() + " bytes, at most " + max + " can be right");
       }
       return FileChannel.open(file, Set.of(StandardOpenOption.READ, LinkOption.NOFOLLOW_LINKS));
@@ -183,25 +182,25 @@ public final class ImageReader implements AutoCloseable {
     byte[] bytes = readWhole(file, max);
     checkSize(file, bytes.length, part);
     if (!MessageDigest.isEqual(ManifestFile.sha256(bytes), part.getSha256().toByteArray())) {
-      throw ManifestFile.damaged(file.toString(), 0, "SHA-256 differs from the manifest's");
+      throw Damage.at(file.toString(), 0, "SHA-256 differs from the manifest's");
     }
     Wire.check(file.toString(), 0, bytes, type, ImageFormat.MAX_MESSAGES);
     M message;
     try {
       message = parser.parseFrom(bytes);
     } catch (InvalidProtocolBufferException e) {
-      throw ManifestFile.damaged(file.toString(), 0, String.valueOf(e.getMessage()));
+      throw Damage.at(file.toString(), 0, String.valueOf(e.getMessage()));
     }
     // One state has one encoding: a default written out or an overlong number is not ours.
     if (!Arrays.equals(message.toByteArray(), bytes)) {
-      throw ManifestFile.damaged(file.toString(), 0, "not the canonical encoding");
+      throw Damage.at(file.toString(), 0, "not the canonical encoding");
     }
     return message;
   }
 
   private static void checkSize(Path file, long actual, Part part) throws CheckpointException {
     if (actual != part.getSize()) {
-      throw ManifestFile.damaged(
+      throw Damage.at(
           file.toString(),
           Math.min(actual, part.getSize()),
           actual + " bytes, the manifest says " + part.getSize());

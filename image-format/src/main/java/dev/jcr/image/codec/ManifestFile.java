@@ -2,7 +2,6 @@ package dev.jcr.image.codec;
 
 import com.google.protobuf.InvalidProtocolBufferException;
 import dev.jcr.image.CheckpointException;
-import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.v1.Manifest;
 import dev.jcr.image.v1.Part;
 import java.nio.ByteBuffer;
@@ -64,13 +63,14 @@ final class ManifestFile {
   /// @param object the file, for messages
   static Manifest decode(String object, byte[] file) throws CheckpointException {
     if (file.length < HEADER + DIGEST || !Arrays.equals(file, 0, 8, MAGIC, 0, 8)) {
-      throw refuse(object, 0, "not the manifest of a jcr image", "give the folder jcr dump wrote");
+      throw Damage.at(
+          object, 0, "not the manifest of a jcr image", "give the folder jcr dump wrote");
     }
     ByteBuffer buffer = ByteBuffer.wrap(file).order(ByteOrder.LITTLE_ENDIAN);
     int major = Short.toUnsignedInt(buffer.getShort(8));
     int minor = Short.toUnsignedInt(buffer.getShort(10));
     if (major != ImageFormat.MAJOR || minor > ImageFormat.MINOR) {
-      throw refuse(
+      throw Damage.at(
           object,
           8,
           "image format "
@@ -87,7 +87,7 @@ final class ManifestFile {
     }
     int length = buffer.getInt(12);
     if (length != file.length - HEADER - DIGEST) {
-      throw damaged(
+      throw Damage.at(
           object,
           12,
           "length "
@@ -99,7 +99,7 @@ final class ManifestFile {
     }
     byte[] digest = Arrays.copyOfRange(file, HEADER + length, file.length);
     if (!MessageDigest.isEqual(digest, sha256(file, 0, HEADER + length))) {
-      throw damaged(object, HEADER + length, "SHA-256 differs");
+      throw Damage.at(object, HEADER + length, "SHA-256 differs");
     }
     byte[] message = Arrays.copyOfRange(file, HEADER, HEADER + length);
     Wire.check(object, HEADER, message, Manifest.getDescriptor(), 64);
@@ -107,7 +107,7 @@ final class ManifestFile {
     try {
       manifest = Manifest.parseFrom(message);
     } catch (InvalidProtocolBufferException e) {
-      throw damaged(object, HEADER, String.valueOf(e.getMessage()));
+      throw Damage.at(object, HEADER, String.valueOf(e.getMessage()));
     }
     validate(object, manifest, major, minor);
     return manifest;
@@ -116,30 +116,19 @@ final class ManifestFile {
   private static void validate(String object, Manifest manifest, int major, int minor)
       throws CheckpointException {
     if (manifest.getFormatMajor() != major || manifest.getFormatMinor() != minor) {
-      throw damaged(object, HEADER, "version differs from the header's");
+      throw Damage.at(object, HEADER, "version differs from the header's");
     }
     if (!manifest.getPartsList().stream().map(Part::getName).toList().equals(ImageFormat.PARTS)) {
-      throw damaged(object, HEADER, "parts are not " + ImageFormat.PARTS);
+      throw Damage.at(object, HEADER, "parts are not " + ImageFormat.PARTS);
     }
     for (Part part : manifest.getPartsList()) {
       int digest = part.getName().equals(ImageFormat.PAGES) ? 0 : DIGEST;
       if (part.getSize() < 0 || part.getSha256().size() != digest) {
-        throw damaged(object, HEADER, "size or digest of part " + part.getName());
+        throw Damage.at(object, HEADER, "size or digest of part " + part.getName());
       }
     }
     if (manifest.getComm().getBytes(StandardCharsets.UTF_8).length > 64) {
-      throw damaged(object, HEADER, "comm is too long");
+      throw Damage.at(object, HEADER, "comm is too long");
     }
-  }
-
-  static CheckpointException damaged(String object, long offset, String problem) {
-    return refuse(object, offset, problem, "copy the image again or dump again");
-  }
-
-  private static CheckpointException refuse(
-      String object, long offset, String problem, String remedy) {
-    return new CheckpointException(
-        Outcome.IMAGE,
-        "cannot read " + object + " at offset " + offset + ": " + problem + "; " + remedy);
   }
 }

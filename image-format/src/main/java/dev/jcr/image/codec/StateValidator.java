@@ -1,11 +1,40 @@
 package dev.jcr.image.codec;
 
-import dev.jcr.image.CheckpointException;
-import dev.jcr.image.v1.Pagemap;
-import dev.jcr.image.v1.ProcessState;
+import static dev.jcr.image.codec.Rules.between;
+import static dev.jcr.image.codec.Rules.each;
+import static dev.jcr.image.codec.Rules.eachIs;
+import static dev.jcr.image.codec.Rules.in;
+import static dev.jcr.image.codec.Rules.isPid;
+import static dev.jcr.image.codec.Rules.isPidOrNone;
+import static dev.jcr.image.codec.Rules.that;
+import static dev.jcr.image.codec.Rules.upTo;
 
-/// Refuses states that no process can have: everything a restore trusts is bounded here.
+import com.google.protobuf.Descriptors.FieldDescriptor;
+import com.google.protobuf.Message;
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.codec.Rules.Ascending;
+import dev.jcr.image.codec.Rules.Invalid;
+import dev.jcr.image.v1.Arch;
+import dev.jcr.image.v1.FileIdentity;
+import dev.jcr.image.v1.Host;
+import dev.jcr.image.v1.Identity;
+import dev.jcr.image.v1.Pagemap;
+import dev.jcr.image.v1.PendingSignal;
+import dev.jcr.image.v1.ProcessState;
+import dev.jcr.image.v1.Signals;
+import dev.jcr.image.v1.Timers;
+import dev.jcr.image.v1.X86Cpu;
+import java.util.List;
+
+/// Refuses states that no process can have: everything a restore trusts is bounded here. The writer
+/// asks too, so that no dump ends with an image that cannot be restored.
+///
+/// A rule is here when a wrong value would lead restore astray (an index, a length, an order, a
+/// reference); what the kernel itself checks on the way is left to the kernel.
 public final class StateValidator {
+  /// Longest string of an image, in UTF-16 units; paths have at most 4096 bytes.
+  private static final int MAX_STRING = 1 << 16;
+
   private StateValidator() {}
 
   /// Checks every field that a restore uses.
@@ -14,8 +43,186 @@ public final class StateValidator {
   /// @throws CheckpointException of outcome IMAGE, naming the field
   public static void check(String object, ProcessState state, Pagemap pagemap)
       throws CheckpointException {
-    if (state.getHost().getPageSize() != pagemap.getPageSize()) {
-      throw ManifestFile.damaged(object, 0, "host.page_size differs from the pagemap's");
+    try {
+      that(state.hasHost(), "host is missing");
+      that(state.hasIdentity(), "identity is missing");
+      that(state.hasMemory(), "memory is missing");
+      anywhere(state);
+      in("host", state.getHost(), StateValidator::host);
+      that(
+          state.getHost().getPageSize() == pagemap.getPageSize(),
+          "host.page_size differs from the pagemap's");
+      in("identity", state.getIdentity(), StateValidator::identity);
+      FileRules files = new FileRules(state.getFiles());
+      in("files", state.getFiles(), _ -> files.check());
+      MemoryRules memory = new MemoryRules(state.getHost(), files);
+      in("memory", state.getMemory(), memory::check);
+      in("signals", state.getSignals(), StateValidator::signals);
+      in("timers", state.getTimers(), StateValidator::timers);
+      threads(state);
+      memory.pages(state.getMemory(), pagemap);
+    } catch (Invalid e) {
+      throw Damage.in(object, String.valueOf(e.getMessage()));
     }
+  }
+
+  /// Rules for kinds of fields wherever they are.
+  private static void anywhere(Message message) throws Invalid {
+    for (var entry : message.getAllFields().entrySet()) {
+      FieldDescriptor field = entry.getKey();
+      switch (field.getJavaType()) {
+        case STRING -> {
+          if (field.isRepeated()) {
+            eachIs(field.getName(), (List<?>) entry.getValue(), StateValidator::isString);
+          } else {
+            that(isString(entry.getValue()), field.getName() + " is too long or has a NUL");
+          }
+        }
+        case MESSAGE -> {
+          if (field.isRepeated()) {
+            each(field.getName(), (List<?>) entry.getValue(), m -> anywhere((Message) m));
+          } else {
+            in(field.getName(), (Message) entry.getValue(), StateValidator::anywhere);
+          }
+        }
+        case INT, LONG, FLOAT, DOUBLE, BOOLEAN, BYTE_STRING, ENUM -> {}
+      }
+    }
+    if (message instanceof FileIdentity file) {
+      that(file.getPath().startsWith("/"), "path is not absolute");
+      that(upTo(file.getMtimeNanos(), 999_999_999), "mtime_nanos is not below one second");
+      that(upTo(file.getMode(), 0xffff), "mode has unknown bits");
+      that(file.getBuildId().size() <= 64, "build_id is too long");
+    }
+  }
+
+  private static boolean isString(Object value) {
+    return value instanceof String text && text.length() <= MAX_STRING && text.indexOf(0) < 0;
+  }
+
+  private static void host(Host host) throws Invalid {
+    that(host.getArch() != Arch.ARCH_UNSPECIFIED, "arch is missing");
+    that(
+        host.getArch() == Arch.ARCH_X86_64
+            ? host.getPageSize() == 4096
+            : List.of(4096, 16384, 65536).contains(host.getPageSize()),
+        "page_size is none of this architecture");
+    int digest = host.getVdso().getSha256().size();
+    that(digest == 0 || digest == 32, "vdso.sha256 is not 32 bytes");
+    that(host.getArch() == Arch.ARCH_X86_64 || !host.hasX86(), "x86 is there on another CPU");
+    that(host.getArch() == Arch.ARCH_AARCH64 || !host.hasArm(), "arm is there on another CPU");
+    in("x86", host.getX86(), StateValidator::x86);
+    eachIs("arm.sve_vector_lengths", host.getArm().getSveVectorLengthsList(), v -> isVector(v));
+    eachIs("arm.sme_vector_lengths", host.getArm().getSmeVectorLengthsList(), v -> isVector(v));
+  }
+
+  private static boolean isVector(int bytes) {
+    return between(bytes, 16, 8192) && bytes % 16 == 0;
+  }
+
+  private static void x86(X86Cpu cpu) throws Invalid {
+    that(upTo(cpu.getXstateSize(), 1 << 16), "xstate_size is beyond 64 KiB");
+    Ascending features = new Ascending(2);
+    each(
+        "layout",
+        cpu.getLayoutList(),
+        component -> {
+          features.next("feature", component.getFeature());
+          that(component.getFeature() < 63, "feature is beyond 62");
+          boolean used = (cpu.getXfeatures() >>> component.getFeature() & 1) != 0;
+          that(
+              !used
+                  || (between(component.getOffset(), 576, cpu.getXstateSize())
+                      && between(
+                          component.getSize(), 1, cpu.getXstateSize() - component.getOffset())),
+              "offset and size lie outside the area");
+        });
+  }
+
+  private static void identity(Identity identity) throws Invalid {
+    that(isPid(identity.getPid()), "pid is none");
+    that(isPidOrNone(identity.getParentPid()), "parent_pid is none");
+    that(isPidOrNone(identity.getProcessGroup()), "process_group is none");
+    that(isPidOrNone(identity.getSession()), "session is none");
+    that(upTo(identity.getUmask(), 0777), "umask has unknown bits");
+    that(isDirectory(identity.getWorkingDirectory()), "working_directory is not absolute");
+    that(isDirectory(identity.getRootDirectory()), "root_directory is not absolute");
+    that(between(identity.getOomScoreAdj(), -1000, 1000), "oom_score_adj is beyond 1000");
+    that(upTo(identity.getDumpable(), 2), "dumpable is beyond 2");
+    Ascending resources = new Ascending(0);
+    each(
+        "limits",
+        identity.getLimitsList(),
+        limit -> {
+          resources.next("resource", limit.getResource());
+          that(limit.getResource() < 16, "resource is beyond 15");
+          that(
+              Long.compareUnsigned(limit.getSoft(), limit.getHard()) <= 0,
+              "soft is above the hard limit");
+        });
+  }
+
+  private static boolean isDirectory(String path) {
+    return path.isEmpty() || path.startsWith("/");
+  }
+
+  private static void signals(Signals signals) throws Invalid {
+    Ascending numbers = new Ascending(1);
+    each(
+        "actions",
+        signals.getActionsList(),
+        action -> {
+          numbers.next("signal", action.getSignal());
+          that(action.getSignal() <= Rules.SIGNALS, "signal is beyond 64");
+        });
+    each("pending", signals.getPendingList(), StateValidator::pending);
+    that(upTo(signals.getStoppedBy(), Rules.SIGNALS), "stopped_by is beyond 64");
+  }
+
+  static void pending(PendingSignal pending) throws Invalid {
+    that(between(pending.getSignal(), 1, Rules.SIGNALS), "signal is not 1 to 64");
+    that(pending.getInfo().size() == 128, "info is not 128 bytes");
+  }
+
+  private static void timers(Timers timers) throws Invalid {
+    Ascending which = new Ascending(0);
+    each(
+        "interval",
+        timers.getIntervalList(),
+        timer -> {
+          which.next("which", timer.getWhich());
+          that(timer.getWhich() <= 2, "which is beyond 2");
+          that(timer.getInterval() >= 0 && timer.getValue() >= 0, "value is beyond 63 bits");
+        });
+    Ascending ids = new Ascending(0);
+    each(
+        "posix",
+        timers.getPosixList(),
+        timer -> {
+          ids.next("id", timer.getId());
+          that(
+              timer.getNotify() == 0 || timer.getNotify() == 1 || timer.getNotify() == 4,
+              "notify is not 0, 1 or 4");
+          that(upTo(timer.getSignal(), Rules.SIGNALS), "signal is beyond 64");
+          that(isPidOrNone(timer.getThread()), "thread is none");
+          that(timer.getInterval() >= 0 && timer.getRemaining() >= 0, "time is beyond 63 bits");
+        });
+  }
+
+  private static void threads(ProcessState state) throws Invalid {
+    that(state.getThreadsCount() > 0, "threads are missing");
+    int leader = state.getThreads(0).getTid();
+    that(leader == state.getIdentity().getPid(), "threads[0].tid is not the process id");
+    ThreadRules rules = new ThreadRules(state.getHost());
+    // The leader counts as 0: it comes first, and once.
+    Ascending tids = new Ascending(0);
+    each(
+        "threads",
+        state.getThreadsList(),
+        thread -> {
+          that(isPid(thread.getTid()), "tid is none");
+          tids.next("tid", thread.getTid() == leader ? 0 : thread.getTid());
+          rules.check(thread);
+        });
   }
 }

@@ -91,6 +91,6 @@ final class Wire {
   }
 
   private CheckpointException refuse(String problem) {
-    return ManifestFile.damaged(object, base + in.getTotalBytesRead(), problem);
+    return Damage.at(object, base + in.getTotalBytesRead(), problem);
   }
 }

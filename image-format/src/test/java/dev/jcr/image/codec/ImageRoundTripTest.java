@@ -40,6 +40,10 @@ class ImageRoundTripTest {
       reader.verifyPages();
       Map<Long, byte[]> pages = new HashMap<>();
       for (ChunkRuns chunk : reader.pages().layout()) {
+        if (chunk.space() == 1) {
+          assertThat(chunk.runs().getFirst().start()).isEqualTo(4096);
+          continue;
+        }
         ByteBuffer into = ByteBuffer.allocateDirect(1 << 20);
         reader.pages().read(chunk.chunk(), into);
         into.flip();
@@ -58,8 +62,8 @@ class ImageRoundTripTest {
           assertThat(pages.get(0x10000L + i * 4096L)).isEqualTo(TestImages.page(i));
         }
       }
-      assertThat(manifest.getCreation().getStatistics().getPagesWritten()).isEqualTo(750);
-      assertThat(manifest.getCreation().getStatistics().getPagesZero()).isEqualTo(255);
+      assertThat(manifest.getCreation().getStatistics().getPagesWritten()).isEqualTo(762);
+      assertThat(manifest.getCreation().getStatistics().getPagesZero()).isEqualTo(259);
     }
   }
 

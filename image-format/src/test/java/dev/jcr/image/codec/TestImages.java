@@ -1,16 +1,15 @@
 package dev.jcr.image.codec;
 
 import dev.jcr.image.CheckpointException;
+import dev.jcr.image.SampleStates;
 import dev.jcr.image.pages.PageBuffer;
 import dev.jcr.image.pages.PageWriter;
-import dev.jcr.image.v1.Arch;
 import dev.jcr.image.v1.Compression;
 import dev.jcr.image.v1.Creation;
-import dev.jcr.image.v1.Host;
-import dev.jcr.image.v1.Identity;
 import dev.jcr.image.v1.Manifest;
 import dev.jcr.image.v1.ProcessState;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.Random;
 
 /// Small images for tests.
@@ -18,10 +17,7 @@ final class TestImages {
   private TestImages() {}
 
   static ProcessState state() {
-    return ProcessState.newBuilder()
-        .setHost(Host.newBuilder().setArch(Arch.ARCH_X86_64).setPageSize(4096))
-        .setIdentity(Identity.newBuilder().setPid(42))
-        .build();
+    return SampleStates.x8664();
   }
 
   /// Pages `first` to `first + pages - 1` of `space`: page n is zero when n is a multiple of 4,
@@ -32,7 +28,7 @@ final class TestImages {
       PageBuffer buffer = writer.take();
       while (buffer.room() > 0 && page < first + pages) {
         int offset = buffer.offset();
-        buffer.add(space, 0x10000L + page * 4096L, 1);
+        buffer.add(space, (space == 0 ? 0x10000L : 0) + page * 4096L, 1);
         buffer.data().put(offset, page(page));
         page++;
       }
@@ -46,7 +42,7 @@ final class TestImages {
       return bytes;
     }
     if (number % 2 == 1) {
-      java.util.Arrays.fill(bytes, (byte) number);
+      Arrays.fill(bytes, (byte) number);
       bytes[4095] = 7;
     } else {
       new Random(number).nextBytes(bytes);
@@ -58,6 +54,7 @@ final class TestImages {
       throws CheckpointException {
     try (ImageWriter writer = ImageWriter.create(directory, compression, 1, true)) {
       pages(writer.pages(4096), 0, 0, pages);
+      pages(writer.pages(4096), 1, 0, 16);
       writer.pages(4096).zero(0, 0x7000_0000, 5);
       writer.state(state());
       return writer.commit(42, "test", Creation.getDefaultInstance());

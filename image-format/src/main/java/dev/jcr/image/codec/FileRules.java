@@ -1,0 +1,173 @@
+package dev.jcr.image.codec;
+
+import static dev.jcr.image.codec.Rules.between;
+import static dev.jcr.image.codec.Rules.each;
+import static dev.jcr.image.codec.Rules.that;
+import static dev.jcr.image.codec.Rules.upTo;
+
+import dev.jcr.image.codec.Rules.Ascending;
+import dev.jcr.image.codec.Rules.Invalid;
+import dev.jcr.image.v1.Description;
+import dev.jcr.image.v1.EpollTarget;
+import dev.jcr.image.v1.Files;
+import dev.jcr.image.v1.InetSocket;
+import dev.jcr.image.v1.PipeEnd;
+import dev.jcr.image.v1.SharedObject;
+import dev.jcr.image.v1.SocketOptions;
+import dev.jcr.image.v1.Terminal;
+import dev.jcr.image.v1.UnixSocket;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.Map;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/// Rules for descriptors, descriptions and shared objects, and for references to them.
+final class FileRules {
+  /// Largest fs.nr_open can be: 2^30 on 64-bit machines.
+  private static final int MAX_FD = 1 << 30;
+
+  /// F_SEAL_SEAL to F_SEAL_EXEC.
+  private static final int SEALS = 0x3f;
+
+  private final Files files;
+  private final Map<Integer, SharedObject> objects = new HashMap<>();
+  private final Set<Integer> descriptions = new HashSet<>();
+
+  FileRules(Files files) {
+    this.files = files;
+    files.getObjectsList().forEach(object -> objects.put(object.getId(), object));
+    files.getDescriptionsList().forEach(each -> descriptions.add(each.getId()));
+  }
+
+  /// The object of this id.
+  @Nullable SharedObject object(int id) {
+    return objects.get(id);
+  }
+
+  void check() throws Invalid {
+    Ascending fds = new Ascending(0);
+    each(
+        "descriptors",
+        files.getDescriptorsList(),
+        descriptor -> {
+          fds.next("fd", descriptor.getFd());
+          that(descriptor.getFd() < MAX_FD, "fd is beyond 2^30");
+          that(
+              descriptions.contains(descriptor.getDescriptionId()),
+              "description_id is of no description");
+        });
+    Ascending ids = new Ascending(1);
+    each(
+        "descriptions",
+        files.getDescriptionsList(),
+        description -> {
+          ids.next("id", description.getId());
+          description(description);
+        });
+    Ascending objectIds = new Ascending(1);
+    each(
+        "objects",
+        files.getObjectsList(),
+        object -> {
+          objectIds.next("id", object.getId());
+          object(object);
+        });
+    each("terminals", files.getTerminalsList(), FileRules::terminal);
+  }
+
+  private void description(Description description) throws Invalid {
+    that(description.getPosition() >= 0, "position is beyond 63 bits");
+    that(upTo(description.getOwner().getType(), 2), "owner.type is beyond 2");
+    that(upTo(description.getOwner().getSignal(), Rules.SIGNALS), "owner.signal is beyond 64");
+    switch (description.getKindCase()) {
+      case REGULAR -> {
+        int id = description.getRegular().getObjectId();
+        that(id != 0 || description.getRegular().hasFile(), "regular.file is missing");
+        that(id == 0 || objects.containsKey(id), "regular.object_id is of no object");
+      }
+      case DIRECTORY -> that(description.getDirectory().hasFile(), "directory.file is missing");
+      case PATH_ONLY -> that(description.getPathOnly().hasFile(), "path_only.file is missing");
+      case DEVICE ->
+          that(description.getDevice().getPath().startsWith("/"), "device.path is not absolute");
+      case PIPE -> Rules.in("pipe", description.getPipe(), FileRules::pipe);
+      case EVENTFD -> that(description.getEventfd().getCount() != -1, "eventfd.count is 2^64 - 1");
+      case TIMERFD -> {
+        that(upTo(description.getTimerfd().getClock(), 16), "timerfd.clock is beyond 16");
+        that(
+            description.getTimerfd().getInterval() >= 0
+                && description.getTimerfd().getRemaining() >= 0,
+            "timerfd.remaining is beyond 63 bits");
+      }
+      case SIGNALFD, INHERITED -> {}
+      case EPOLL -> each("epoll.targets", description.getEpoll().getTargetsList(), this::target);
+      case MEMFD -> {
+        SharedObject object = objects.get(description.getMemfd().getObjectId());
+        that(
+            object != null && object.getKind() == SharedObject.Kind.KIND_MEMFD,
+            "memfd.object_id is of no memfd");
+      }
+      case UNIX_SOCKET -> Rules.in("unix_socket", description.getUnixSocket(), FileRules::unix);
+      case INET_SOCKET -> Rules.in("inet_socket", description.getInetSocket(), FileRules::inet);
+      case TERMINAL ->
+          that(
+              description.getTerminal().getPath().startsWith("/"), "terminal.path is not absolute");
+      case KIND_NOT_SET -> throw new Invalid("kind is missing");
+    }
+  }
+
+  private static void pipe(PipeEnd pipe) throws Invalid {
+    that(pipe.getInode() != 0, "inode is missing");
+    that(pipe.getCapacity() >= 0, "capacity is beyond 2 GiB");
+    that(pipe.getContent().size() <= pipe.getCapacity(), "content is more than the capacity");
+    that(pipe.getPath().isEmpty() || pipe.getPath().startsWith("/"), "path is not absolute");
+  }
+
+  private void target(EpollTarget target) throws Invalid {
+    that(between(target.getFd(), 0, MAX_FD - 1), "fd is beyond 2^30");
+    that(
+        target.getDescriptionId() == 0 || descriptions.contains(target.getDescriptionId()),
+        "description_id is of no description");
+  }
+
+  private static void unix(UnixSocket socket) throws Invalid {
+    that(
+        socket.getType() == 1 || socket.getType() == 2 || socket.getType() == 5,
+        "type is not 1, 2 or 5");
+    // sizeof(sun_path).
+    that(socket.getAddress().size() <= 108, "address is longer than 108 bytes");
+    that(upTo(socket.getShutdown(), 3), "shutdown is beyond 3");
+    options(socket.getOptions());
+  }
+
+  private static void inet(InetSocket socket) throws Invalid {
+    that(socket.getFamily() == 2 || socket.getFamily() == 10, "family is not 2 or 10");
+    that(upTo(socket.getProtocol(), 1 << 16), "protocol is beyond 16 bits");
+    // sizeof(struct sockaddr_storage).
+    that(
+        socket.getLocal().size() <= 128 && socket.getRemote().size() <= 128,
+        "local or remote is longer than 128 bytes");
+    options(socket.getOptions());
+  }
+
+  private static void options(SocketOptions options) throws Invalid {
+    each(
+        "options.values",
+        options.getValuesList(),
+        option -> that(option.getValue().size() <= 4096, "value is longer than 4096 bytes"));
+  }
+
+  private static void object(SharedObject object) throws Invalid {
+    that(object.getKind() != SharedObject.Kind.KIND_UNSPECIFIED, "kind is missing");
+    that(object.getSize() >= 0, "size is beyond 63 bits");
+    that((object.getSeals() & ~SEALS) == 0, "seals has unknown bits");
+    that(upTo(object.getMode(), 0xffff), "mode has unknown bits");
+  }
+
+  private static void terminal(Terminal terminal) throws Invalid {
+    int termios = terminal.getTermios().size();
+    that(termios == 0 || termios == 44, "termios is not 44 bytes");
+    int window = terminal.getWindowSize().size();
+    that(window == 0 || window == 8, "window_size is not 8 bytes");
+  }
+}
