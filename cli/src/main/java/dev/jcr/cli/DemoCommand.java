@@ -66,7 +66,7 @@ final class DemoCommand implements Callable<Integer> {
     Path work = Files.createTempDirectory("jcr-demo-");
     Path log = work.resolve("counter.log");
     Files.createFile(log);
-    Process counter = start(log);
+    Process counter = start(work, log);
     long pid = counter.pid();
     // Ctrl-C does not reach the counter: it is in a session of its own.
     Thread cleanUp = new Thread(() -> cleanUp(pid, work));
@@ -131,10 +131,10 @@ final class DemoCommand implements Callable<Integer> {
     return ExitCode.OK;
   }
 
-  private static Process start(Path log) throws CheckpointException {
+  private static Process start(Path work, Path log) throws CheckpointException {
     try {
       return new ProcessBuilder("perl", "-e", PROGRAM)
-          .directory(log.getParent().toFile())
+          .directory(work.toFile())
           .redirectInput(Path.of("/dev/null").toFile())
           .redirectOutput(Redirect.appendTo(log.toFile()))
           .redirectError(Redirect.DISCARD)

@@ -103,7 +103,9 @@ final class RestoreCommand implements Callable<Integer> {
     if (process.detach) {
       return ExitCode.OK;
     }
-    return restored.waitFor();
+    try (ForwardedSignals _ = ForwardedSignals.to(restored)) {
+      return restored.waitFor();
+    }
   }
 
   private static void writePid(Path file, int pid) throws CheckpointException {
