@@ -1,0 +1,46 @@
+package dev.jcr.parasite.arch;
+
+import dev.jcr.image.v1.Arch;
+
+/// The pure facts of an architecture that injection needs: which registers carry a system call, and
+/// machine code that puts a thread back. No process, no host question; both architectures can be
+/// asked on any host.
+public sealed interface Machine permits X8664Machine {
+  static Machine of(Arch arch) {
+    return switch (arch) {
+      case ARCH_X86_64 -> new X8664Machine();
+      case ARCH_AARCH64, ARCH_UNSPECIFIED, UNRECOGNIZED ->
+          throw new IllegalArgumentException("no injection on " + arch + " yet");
+    };
+  }
+
+  Arch arch();
+
+  /// Words of the general register set, at most.
+  int words();
+
+  long pc(long[] registers);
+
+  long sp(long[] registers);
+
+  /// `base` with what is needed to run the system call instruction at `pc`.
+  long[] syscall(long[] base, long pc, int number, long... arguments);
+
+  /// `registers` with another stack pointer.
+  long[] withStack(long[] registers, long stack);
+
+  /// Registers with which a thread resumes an interrupted call by itself, without the kernel's help
+  /// at the stop: `live` as the kernel would rewind it (restart_syscall where it keeps the end of a
+  /// sleep), else `resume`.
+  long[] restartInPlace(long[] live, long[] resume);
+
+  /// What the kernel returned.
+  long result(long[] registers);
+
+  byte[] syscallInstruction();
+
+  /// Machine code: a system call instruction, followed by code that sets the signal mask and loads
+  /// `resume` as the thread's registers. A thread left alone in it (its tracer was killed) finds
+  /// its own way back. Position-independent; does not use the stack.
+  byte[] returningCode(long[] resume, long signalMask);
+}

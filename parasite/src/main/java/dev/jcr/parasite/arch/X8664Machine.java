@@ -1,0 +1,125 @@
+package dev.jcr.parasite.arch;
+
+import static dev.jcr.parasite.arch.X8664Words.*;
+
+import dev.jcr.image.v1.Arch;
+import dev.jcr.parasite.linux.Syscall;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+
+/// x86_64: number in rax, arguments in rdi rsi rdx r10 r8 r9; `syscall` destroys rcx and r11.
+public record X8664Machine() implements Machine {
+  private static final int ERESTART_RESTARTBLOCK = 516;
+  private static final int[] ARGUMENTS = {RDI, RSI, RDX, R10, R8, R9};
+
+  /// x86-64 register encodings, by word index; rsp and rax are loaded apart.
+  private static final int[][] LOADS = {
+    {RBX, 3}, {RCX, 1}, {RDX, 2}, {RSI, 6}, {RDI, 7}, {RBP, 5}, {R8, 8}, {R9, 9}, {R10, 10},
+    {R11, 11}, {R12, 12}, {R13, 13}, {R14, 14}, {R15, 15}
+  };
+
+  @Override
+  public Arch arch() {
+    return Arch.ARCH_X86_64;
+  }
+
+  @Override
+  public int words() {
+    return COUNT;
+  }
+
+  @Override
+  public long pc(long[] registers) {
+    return registers[RIP];
+  }
+
+  @Override
+  public long sp(long[] registers) {
+    return registers[RSP];
+  }
+
+  @Override
+  public long[] syscall(long[] base, long pc, int number, long... arguments) {
+    long[] registers = base.clone();
+    registers[RIP] = pc;
+    registers[RAX] = number;
+    // With orig_rax >= 0 the kernel would take a result of -512..-516 in rax for an interrupted
+    // call and move rip back by two (arch/x86/kernel/signal.c).
+    registers[ORIG_RAX] = -1;
+    for (int i = 0; i < ARGUMENTS.length; i++) {
+      registers[ARGUMENTS[i]] = i < arguments.length ? arguments[i] : 0;
+    }
+    return registers;
+  }
+
+  @Override
+  public long[] withStack(long[] registers, long stack) {
+    long[] changed = registers.clone();
+    changed[RSP] = stack;
+    return changed;
+  }
+
+  @Override
+  public long[] restartInPlace(long[] live, long[] resume) {
+    if (live[ORIG_RAX] < 0 || live[RAX] != -ERESTART_RESTARTBLOCK) {
+      return resume;
+    }
+    long[] registers = live.clone();
+    registers[RAX] = Syscall.RESTART_SYSCALL.number(arch());
+    registers[RIP] -= 2;
+    registers[ORIG_RAX] = -1;
+    return registers;
+  }
+
+  @Override
+  public long result(long[] registers) {
+    return registers[RAX];
+  }
+
+  @Override
+  public byte[] syscallInstruction() {
+    return new byte[] {0x0f, 0x05};
+  }
+
+  @Override
+  public byte[] returningCode(long[] resume, long signalMask) {
+    ByteBuffer code = ByteBuffer.allocate(512).order(ByteOrder.LITTLE_ENDIAN);
+    code.put(syscallInstruction());
+    // The stack first: from the moment the mask is set, a handler may run on it.
+    load(code, 4, resume[RSP]);
+    load(code, 0, Syscall.RT_SIGPROCMASK.number(arch())); // rax
+    load(code, 7, 2); // rdi = SIG_SETMASK
+    code.put(new byte[] {0x48, (byte) 0x8d, 0x35}); // lea rsi, [rip + mask]
+    int maskOperand = code.position();
+    code.putInt(0);
+    code.put(new byte[] {0x31, (byte) 0xd2}); // xor edx, edx
+    load(code, 10, 8); // r10 = sizeof(sigset_t)
+    code.put(syscallInstruction());
+    long flags = resume[EFLAGS];
+    // OF by an addition, the rest by sahf, which leaves OF alone; no stack, so no popf.
+    code.put(new byte[] {(byte) 0xb0, (byte) ((flags & 0x800) != 0 ? 0x7f : 0)}); // mov al, ..
+    code.put(new byte[] {0x04, 0x01}); // add al, 1
+    code.put((byte) ((flags & 0x400) != 0 ? 0xfd : 0xfc)); // std / cld
+    code.put(new byte[] {(byte) 0xb4, (byte) flags}); // mov ah, flags
+    code.put((byte) 0x9e); // sahf
+    for (int[] load : LOADS) {
+      load(code, load[1], resume[load[0]]);
+    }
+    load(code, 0, resume[RAX]);
+    code.put(new byte[] {(byte) 0xff, 0x25, 0, 0, 0, 0}); // jmp [rip + 0]
+    code.putLong(resume[RIP]);
+    int mask = code.position();
+    code.putLong(signalMask);
+    code.putInt(maskOperand, mask - (maskOperand + 4));
+    byte[] bytes = new byte[code.position()];
+    code.get(0, bytes);
+    return bytes;
+  }
+
+  /// mov r64, imm64.
+  private static void load(ByteBuffer code, int register, long value) {
+    code.put((byte) (register >= 8 ? 0x49 : 0x48));
+    code.put((byte) (0xb8 | (register & 7)));
+    code.putLong(value);
+  }
+}

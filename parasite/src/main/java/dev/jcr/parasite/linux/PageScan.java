@@ -1,0 +1,96 @@
+package dev.jcr.parasite.linux;
+
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+
+/// The PAGEMAP_SCAN ioctl on /proc/PID/pagemap (Linux 6.7, `<linux/fs.h>` struct pm_scan_arg):
+/// which pages of a range are in which state, without touching them.
+public final class PageScan implements AutoCloseable {
+  public static final long WRITTEN = 2;
+  public static final long FILE = 4;
+  public static final long PRESENT = 8;
+  public static final long SWAPPED = 0x10;
+  public static final long PFNZERO = 0x20;
+  public static final long HUGE = 0x40;
+  public static final long GUARD = 0x100;
+
+  private static final long REQUEST = 0xC0606610L;
+  private static final int ARGUMENT_SIZE = 96;
+  private static final int REGIONS = 4096;
+  private static final int REGION_SIZE = 24;
+
+  private final int pid;
+  private final Fd pagemap;
+  private final Arena arena = Arena.ofConfined();
+  private final MemorySegment argument = arena.allocate(ARGUMENT_SIZE, 8);
+  private final MemorySegment regions = arena.allocate((long) REGIONS * REGION_SIZE, 8);
+
+  /// Receives the ranges that matched, ascending and not adjacent to each other.
+  @FunctionalInterface
+  public interface Sink {
+    void range(long start, long end);
+  }
+
+  private PageScan(int pid, Fd pagemap) {
+    this.pid = pid;
+    this.pagemap = pagemap;
+  }
+
+  /// Confined to the calling thread.
+  public static PageScan open(int pid) throws SyscallException {
+    return new PageScan(pid, Fd.open("/proc/" + pid + "/pagemap", Fd.O_RDONLY, 0));
+  }
+
+  /// Ranges of `start..end` whose pages have all of `required`, none of `excluded`, and any of
+  /// `anyOf` (0: no such condition).
+  public void scan(long start, long end, long required, long excluded, long anyOf, Sink sink)
+      throws SyscallException {
+    long at = start;
+    long pendingStart = 0;
+    long pendingEnd = 0;
+    while (at < end) {
+      argument.fill((byte) 0);
+      argument.set(JAVA_LONG, 0, ARGUMENT_SIZE);
+      argument.set(JAVA_LONG, 16, at);
+      argument.set(JAVA_LONG, 24, end);
+      argument.set(JAVA_LONG, 40, regions.address());
+      argument.set(JAVA_LONG, 48, REGIONS);
+      argument.set(JAVA_LONG, 64, excluded);
+      argument.set(JAVA_LONG, 72, required | excluded);
+      argument.set(JAVA_LONG, 80, anyOf);
+      argument.set(JAVA_LONG, 88, required | anyOf);
+      long count =
+          Kernel.call(
+              "scan the pages of process " + pid,
+              Syscall.IOCTL,
+              pagemap.number(),
+              REQUEST,
+              argument.address());
+      for (int i = 0; i < count; i++) {
+        long regionStart = regions.get(JAVA_LONG, (long) i * REGION_SIZE);
+        long regionEnd = regions.get(JAVA_LONG, (long) i * REGION_SIZE + 8);
+        if (regionStart == pendingEnd && pendingEnd != 0) {
+          pendingEnd = regionEnd;
+        } else {
+          if (pendingEnd != 0) {
+            sink.range(pendingStart, pendingEnd);
+          }
+          pendingStart = regionStart;
+          pendingEnd = regionEnd;
+        }
+      }
+      at = argument.get(JAVA_LONG, 32);
+    }
+    if (pendingEnd != 0) {
+      sink.range(pendingStart, pendingEnd);
+    }
+  }
+
+  @Override
+  public void close() {
+    arena.close();
+    pagemap.close();
+  }
+}

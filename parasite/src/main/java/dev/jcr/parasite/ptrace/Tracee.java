@@ -1,0 +1,278 @@
+package dev.jcr.parasite.ptrace;
+
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.parasite.linux.Errno;
+import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.linux.Syscall;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/// One traced thread. All methods must run on the thread that seized it: ptrace(2) belongs to a
+/// kernel thread, not to a process, and another one gets ESRCH.
+///
+/// Preconditions: every method but [#seize] and [#interrupt] needs the task to be stopped.
+public final class Tracee {
+  private static final int SIGINFO_SIZE = 128;
+
+  private final int tid;
+  private final Thread owner = Thread.currentThread();
+
+  private Tracee(int tid) {
+    this.tid = tid;
+  }
+
+  /// PTRACE_SEIZE: the task goes on running. `options` are `PTRACE_O_*` bits. Returns the raw
+  /// result's errno as an empty value for ESRCH (the task is gone).
+  ///
+  /// Throws PERMISSION for EPERM, with what is missing.
+  public static Optional<Tracee> seize(int tid, long options) throws CheckpointException {
+    Tracee tracee = new Tracee(tid);
+    long result = Kernel.raw(Syscall.PTRACE, Ptrace.SEIZE, tid, 0, options);
+    if (result == -Errno.ESRCH) {
+      return Optional.empty();
+    }
+    if (result == -Errno.EPERM) {
+      throw new CheckpointException(
+          Outcome.PERMISSION,
+          "cannot seize thread "
+              + tid
+              + ": EPERM (operation not permitted); needs CAP_SYS_PTRACE, or the same uid with"
+              + " kernel.yama.ptrace_scope=0");
+    }
+    tracee.check("seize", result);
+    return Optional.of(tracee);
+  }
+
+  /// A task that the kernel attached by itself (`PTRACE_O_TRACECLONE`, `PTRACE_O_TRACEFORK`).
+  public static Tracee attached(int tid) {
+    return new Tracee(tid);
+  }
+
+  public int tid() {
+    return tid;
+  }
+
+  private long raw(int request, long address, long data) {
+    if (!Thread.currentThread().equals(owner)) {
+      throw new IllegalStateException(
+          "ptrace of thread " + tid + " from " + Thread.currentThread() + ", not " + owner);
+    }
+    return Kernel.raw(Syscall.PTRACE, request, tid, address, data);
+  }
+
+  private long check(String verb, long result) throws CheckpointException {
+    if (!Kernel.isError(result)) {
+      return result;
+    }
+    int errno = (int) -result;
+    String message = "cannot " + verb + " thread " + tid + ": " + Errno.describe(errno);
+    throw new CheckpointException(
+        errno == Errno.ESRCH ? Outcome.TARGET_LOST : Outcome.FAILED, message);
+  }
+
+  /// PTRACE_INTERRUPT; false when the task is gone.
+  public boolean interrupt() throws CheckpointException {
+    long result = raw(Ptrace.INTERRUPT, 0, 0);
+    if (result == -Errno.ESRCH) {
+      return false;
+    }
+    check("interrupt", result);
+    return true;
+  }
+
+  /// PTRACE_CONT with a signal to deliver, 0 for none.
+  public void resume(int signal) throws CheckpointException {
+    check("resume", raw(Ptrace.CONT, 0, signal));
+  }
+
+  /// PTRACE_SYSCALL: runs to the next entry or exit of a system call.
+  public void resumeToSyscall(int signal) throws CheckpointException {
+    check("step", raw(Ptrace.SYSCALL, 0, signal));
+  }
+
+  /// PTRACE_DETACH; a task that vanished meanwhile is no error.
+  public void detach(int signal) throws CheckpointException {
+    long result = raw(Ptrace.DETACH, 0, signal);
+    if (result != -Errno.ESRCH) {
+      check("detach from", result);
+    }
+  }
+
+  public void setOptions(long options) throws CheckpointException {
+    check("set options of", raw(Ptrace.SETOPTIONS, 0, options));
+  }
+
+  /// PTRACE_SETOPTIONS that may be refused (`PTRACE_O_SUSPEND_SECCOMP`).
+  public boolean trySetOptions(long options) {
+    return raw(Ptrace.SETOPTIONS, 0, options) == 0;
+  }
+
+  /// Waits for the next stop or end of this task.
+  public WaitStatus await() throws CheckpointException {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment status = arena.allocate(JAVA_INT);
+      while (true) {
+        long result = Kernel.raw(Syscall.WAIT4, tid, status.address(), Ptrace.WALL, 0);
+        if (result == tid) {
+          return WaitStatus.decode(status.get(JAVA_INT, 0));
+        }
+        if (result != -Errno.EINTR) {
+          int errno = (int) -result;
+          throw new CheckpointException(
+              errno == Errno.ECHILD ? Outcome.TARGET_LOST : Outcome.FAILED,
+              "cannot wait for thread " + tid + ": " + Errno.describe(errno));
+        }
+      }
+    }
+  }
+
+  /// Takes a stop that is already there; empty when the task is still running.
+  public Optional<WaitStatus> poll() {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment status = arena.allocate(JAVA_INT);
+      long result =
+          Kernel.raw(Syscall.WAIT4, tid, status.address(), Ptrace.WALL | Ptrace.WNOHANG, 0);
+      return result == tid
+          ? Optional.of(WaitStatus.decode(status.get(JAVA_INT, 0)))
+          : Optional.empty();
+    }
+  }
+
+  /// PTRACE_GETREGSET of 64-bit words; `words` is the most that is read, the result has the length
+  /// that the kernel gave.
+  public long[] general(int words) throws CheckpointException {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment buffer = arena.allocate(JAVA_LONG, words);
+      long size = getRegset(Ptrace.NT_PRSTATUS, buffer);
+      check("read registers of", size);
+      return buffer.asSlice(0, size).toArray(JAVA_LONG);
+    }
+  }
+
+  public void setGeneral(long[] registers) throws CheckpointException {
+    try (Arena arena = Arena.ofConfined()) {
+      check(
+          "write registers of",
+          setRegset(Ptrace.NT_PRSTATUS, arena.allocateFrom(JAVA_LONG, registers)));
+    }
+  }
+
+  /// PTRACE_GETREGSET into `buffer`; returns the length the kernel gave or a negated errno (EINVAL
+  /// and ENODEV: the task or the machine lacks this set).
+  public long getRegset(int note, MemorySegment buffer) {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment iovec = iovec(arena, buffer);
+      long result = raw(Ptrace.GETREGSET, note, iovec.address());
+      return result < 0 ? result : iovec.get(JAVA_LONG, 8);
+    }
+  }
+
+  /// PTRACE_SETREGSET; zero or a negated errno.
+  public long setRegset(int note, MemorySegment bytes) {
+    try (Arena arena = Arena.ofConfined()) {
+      return raw(Ptrace.SETREGSET, note, iovec(arena, bytes).address());
+    }
+  }
+
+  private static MemorySegment iovec(Arena arena, MemorySegment bytes) {
+    MemorySegment iovec = arena.allocate(JAVA_LONG, 2);
+    iovec.set(JAVA_LONG, 0, bytes.address());
+    iovec.set(JAVA_LONG, 8, bytes.byteSize());
+    return iovec;
+  }
+
+  /// PTRACE_GETSIGMASK. Inside sigsuspend, ppoll and their like this is the mask to return to.
+  public long signalMask() throws CheckpointException {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment mask = arena.allocate(JAVA_LONG);
+      check("read the signal mask of", raw(Ptrace.GETSIGMASK, 8, mask.address()));
+      return mask.get(JAVA_LONG, 0);
+    }
+  }
+
+  public void setSignalMask(long mask) throws CheckpointException {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment memory = arena.allocateFrom(JAVA_LONG, mask);
+      check("write the signal mask of", raw(Ptrace.SETSIGMASK, 8, memory.address()));
+    }
+  }
+
+  /// PTRACE_PEEKSIGINFO: the pending signals of this thread, or the queue shared by all, oldest
+  /// first, as 128-byte siginfo_t.
+  public List<byte[]> pendingSignals(boolean shared) throws CheckpointException {
+    int batch = 32;
+    List<byte[]> all = new ArrayList<>();
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment arguments = arena.allocate(16, 8);
+      MemorySegment infos = arena.allocate((long) batch * SIGINFO_SIZE, 8);
+      while (true) {
+        arguments.set(JAVA_LONG, 0, all.size());
+        arguments.set(JAVA_INT, 8, shared ? 1 : 0);
+        arguments.set(JAVA_INT, 12, batch);
+        long count =
+            check(
+                "read pending signals of",
+                raw(Ptrace.PEEKSIGINFO, arguments.address(), infos.address()));
+        for (int i = 0; i < count; i++) {
+          all.add(
+              infos
+                  .asSlice((long) i * SIGINFO_SIZE, SIGINFO_SIZE)
+                  .toArray(java.lang.foreign.ValueLayout.JAVA_BYTE));
+        }
+        if (count < batch) {
+          return all;
+        }
+      }
+    }
+  }
+
+  /// PTRACE_GETEVENTMSG: the new tid of a clone event.
+  public long eventMessage() throws CheckpointException {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment message = arena.allocate(JAVA_LONG);
+      check("read the event of", raw(Ptrace.GETEVENTMSG, 0, message.address()));
+      return message.get(JAVA_LONG, 0);
+    }
+  }
+
+  /// PTRACE_GET_RSEQ_CONFIGURATION: address, length, signature, flags; empty when none is
+  /// registered or the kernel lacks the request (before 5.13).
+  public Optional<RseqConfiguration> rseq() {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment c = arena.allocate(24, 8);
+      long result = raw(Ptrace.GET_RSEQ_CONFIGURATION, 24, c.address());
+      return result < 0 || c.get(JAVA_LONG, 0) == 0
+          ? Optional.empty()
+          : Optional.of(
+              new RseqConfiguration(
+                  c.get(JAVA_LONG, 0),
+                  c.get(JAVA_INT, 8),
+                  c.get(JAVA_INT, 12),
+                  c.get(JAVA_INT, 16)));
+    }
+  }
+
+  /// `struct ptrace_rseq_configuration`.
+  public record RseqConfiguration(long address, int length, int signature, int flags) {}
+
+  /// PTRACE_PEEKUSER of a word of `struct user` (x86 debug registers).
+  public long peekUser(long offset) throws CheckpointException {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment word = arena.allocate(JAVA_LONG);
+      check("read debug registers of", raw(Ptrace.PEEKUSER, offset, word.address()));
+      return word.get(JAVA_LONG, 0);
+    }
+  }
+
+  /// PTRACE_POKEUSER; zero or a negated errno.
+  public long pokeUser(long offset, long value) {
+    return raw(Ptrace.POKEUSER, offset, value);
+  }
+}

@@ -1,0 +1,279 @@
+package dev.jcr.parasite.remote;
+
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.parasite.arch.Machine;
+import dev.jcr.parasite.linux.Errno;
+import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.ptrace.StoppedThread;
+import dev.jcr.parasite.ptrace.Tracee;
+import dev.jcr.parasite.restart.InterruptedCall;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import org.jspecify.annotations.Nullable;
+
+/// Runs system calls in the threads of a live, stopped process and leaves no trace.
+///
+/// jcr may be killed at any instruction, and then the kernel lets the thread run from the registers
+/// it has at that moment. So every injected call is followed, in the process's own memory, by code
+/// that restores the thread: calls run at the start of a page whose rest is
+/// [Machine#returningCode]; the two calls that map and unmap that page run on instructions the
+/// process already has, with a signal frame below its stack that leads back ([SignalFrame]). What a
+/// killed jcr leaves behind is at most that page and the scratch memory.
+public final class Infection implements AutoCloseable {
+  private static final int PAGE = 4096;
+  private static final int SCRATCH = 64 * 1024;
+  private static final long ALL_BLOCKED = -1L;
+  private static final int PROT_READ = 1;
+  private static final int PROT_WRITE = 2;
+  private static final int PROT_EXEC = 4;
+  private static final int MAP_PRIVATE_ANONYMOUS = 0x22;
+
+  private final Machine machine;
+  private final ProcessMemory memory;
+  private final Gadgets gadgets;
+  private final StackBottom stackBottom;
+  private final StoppedThread first;
+  private final InterruptedCall firstCall;
+  private long code;
+  private long scratch;
+  private long calls;
+
+  /// Where the bootstrap's signal frame may lie: the lowest bytes of the main stack, which no
+  /// thread's stack pointer is near; size 0 when there is no such place.
+  public record StackBottom(long address, long size) {}
+
+  private Infection(
+      Machine machine,
+      ProcessMemory memory,
+      Gadgets gadgets,
+      StackBottom stackBottom,
+      StoppedThread first,
+      InterruptedCall firstCall) {
+    this.machine = machine;
+    this.memory = memory;
+    this.gadgets = gadgets;
+    this.stackBottom = stackBottom;
+    this.first = first;
+    this.firstCall = firstCall;
+  }
+
+  /// Maps code and scratch pages into the process through `first`, which must be in an event stop.
+  /// Throws FAILED with the process as before.
+  public static Infection begin(
+      Machine machine,
+      ProcessMemory memory,
+      Gadgets gadgets,
+      StackBottom stackBottom,
+      StoppedThread first,
+      InterruptedCall firstCall)
+      throws CheckpointException {
+    if (gadgets.syscall() == 0) {
+      throw new CheckpointException(
+          Outcome.UNSUPPORTED,
+          "cannot inject into process "
+              + memory.pid()
+              + ": no system call instruction in its executable mappings");
+    }
+    Infection infection = new Infection(machine, memory, gadgets, stackBottom, first, firstCall);
+    infection.mapPages();
+    return infection;
+  }
+
+  private void mapPages() throws CheckpointException {
+    code =
+        bootstrapCall(Syscall.MMAP, 0, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE_ANONYMOUS, -1, 0);
+    if (Kernel.isError(code)) {
+      throw refused("map a code page in", code);
+    }
+    try (InfectedThread thread = enter(first, firstCall)) {
+      scratch =
+          thread.call(
+              Syscall.MMAP, 0, SCRATCH, PROT_READ | PROT_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0);
+    }
+    if (Kernel.isError(scratch)) {
+      long error = scratch;
+      scratch = 0;
+      close();
+      throw refused("map scratch memory in", error);
+    }
+  }
+
+  private CheckpointException refused(String what, long error) {
+    return new CheckpointException(
+        Outcome.FAILED,
+        "cannot " + what + " process " + memory.pid() + ": " + Errno.describe((int) -error));
+  }
+
+  /// One call on the process's own instructions. The thread is back in its event stop with its
+  /// registers and mask afterwards.
+  private long bootstrapCall(Syscall call, long... arguments) throws CheckpointException {
+    Tracee tracee = first.tracee();
+    byte[] saved = null;
+    long pc = gadgets.syscall();
+    long[] base = firstCall.resume();
+    byte @Nullable [] frame = null;
+    if (gadgets.safe() && stackBottom.size() > 0) {
+      byte[] xstate = Xstate.read(tracee);
+      frame =
+          SignalFrame.build(
+              stackBottom.address(), gadgets.signalReturn(), base, first.signalMask(), xstate);
+      if (frame.length <= stackBottom.size()) {
+        saved = memory.bytes(stackBottom.address(), frame.length);
+        memory.writeForced(stackBottom.address(), frame);
+        pc = gadgets.syscallReturn();
+      } else {
+        frame = null;
+      }
+    }
+    int number = call.number(machine.arch());
+    long[] registers = machine.syscall(base, pc, number, arguments);
+    if (frame != null) {
+      registers = machine.withStack(registers, stackBottom.address());
+    }
+    // Registers before the mask: from here on the thread would find its way back.
+    tracee.setGeneral(registers);
+    tracee.setSignalMask(ALL_BLOCKED);
+    SyscallStep.run(tracee, registers);
+    long result = machine.result(tracee.general(machine.words()));
+    calls++;
+    SyscallStep.toEventStop(tracee);
+    tracee.setSignalMask(first.signalMask());
+    tracee.setGeneral(firstCall.live());
+    if (saved != null) {
+      memory.writeForced(stackBottom.address(), saved);
+    }
+    return result;
+  }
+
+  /// Prepares a thread for calls; closing puts it back. One thread at a time.
+  public InfectedThread enter(StoppedThread thread, InterruptedCall call)
+      throws CheckpointException {
+    // A thread in its restart block goes back through restart_syscall, which keeps the time left.
+    memory.writeForced(
+        code,
+        machine.returningCode(
+            machine.restartInPlace(call.live(), call.resume()), thread.signalMask()));
+    return new InfectedThread(thread, call);
+  }
+
+  /// System calls made in all threads so far.
+  public long calls() {
+    return calls;
+  }
+
+  /// Address ranges that injection added to the process, to be left out of its image.
+  public boolean owns(long start) {
+    return start == code || start == scratch;
+  }
+
+  @Override
+  public void close() throws CheckpointException {
+    end();
+  }
+
+  /// Unmaps everything that was mapped; does nothing the second time.
+  public void end() throws CheckpointException {
+    if (scratch != 0) {
+      try (InfectedThread thread = enter(first, firstCall)) {
+        thread.require("unmap scratch memory", Syscall.MUNMAP, scratch, SCRATCH);
+      }
+      scratch = 0;
+    }
+    if (code != 0) {
+      long result = bootstrapCall(Syscall.MUNMAP, code, PAGE);
+      code = 0;
+      if (Kernel.isError(result)) {
+        throw refused("unmap the code page in", result);
+      }
+    }
+  }
+
+  /// A thread that runs injected calls.
+  public final class InfectedThread implements RemoteCalls, AutoCloseable {
+    private final StoppedThread thread;
+    private final InterruptedCall call;
+    private boolean entered;
+
+    private InfectedThread(StoppedThread thread, InterruptedCall call) {
+      this.thread = thread;
+      this.call = call;
+    }
+
+    @Override
+    public int tid() {
+      return thread.tid();
+    }
+
+    @Override
+    public long call(Syscall syscall, long... arguments) throws CheckpointException {
+      Tracee tracee = thread.tracee();
+      long[] registers =
+          machine.syscall(call.resume(), code, syscall.number(machine.arch()), arguments);
+      if (!entered) {
+        entered = true;
+        tracee.setGeneral(registers);
+        tracee.setSignalMask(ALL_BLOCKED);
+      }
+      SyscallStep.run(tracee, registers);
+      calls++;
+      return machine.result(tracee.general(machine.words()));
+    }
+
+    @Override
+    public long require(String what, Syscall syscall, long... arguments)
+        throws CheckpointException {
+      long result = call(syscall, arguments);
+      if (Kernel.isError(result)) {
+        throw new CheckpointException(
+            Outcome.FAILED, "cannot " + what + ": " + Errno.describe((int) -result));
+      }
+      return result;
+    }
+
+    @Override
+    public long scratch() {
+      return scratch;
+    }
+
+    @Override
+    public int scratchSize() {
+      return SCRATCH;
+    }
+
+    @Override
+    public void write(long address, MemorySegment bytes) throws CheckpointException {
+      memory.write(address, bytes);
+    }
+
+    @Override
+    public void read(long address, MemorySegment into) throws CheckpointException {
+      memory.read(address, into);
+    }
+
+    /// Runs a call that fills `length` bytes at the scratch address and returns them; the call's
+    /// arguments name [#scratch()] themselves.
+    public byte[] fetch(int length) throws CheckpointException {
+      try (Arena arena = Arena.ofConfined()) {
+        MemorySegment buffer = arena.allocate(length, 8);
+        memory.read(scratch, buffer);
+        return buffer.toArray(JAVA_BYTE);
+      }
+    }
+
+    /// Back in an event stop with its own mask and registers.
+    @Override
+    public void close() throws CheckpointException {
+      if (entered) {
+        entered = false;
+        Tracee tracee = thread.tracee();
+        SyscallStep.toEventStop(tracee);
+        tracee.setSignalMask(thread.signalMask());
+        tracee.setGeneral(call.live());
+      }
+    }
+  }
+}

@@ -1,0 +1,80 @@
+package dev.jcr.parasite.remote;
+
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.parasite.ptrace.Tracee;
+import dev.jcr.parasite.ptrace.WaitStatus;
+
+/// Runs one system call in a stopped task by two `PTRACE_SYSCALL` stops: no signal is involved, so
+/// SIGTRAP's disposition stays what it is (a breakpoint would reset an ignored or blocked SIGTRAP
+/// for good, kernel/signal.c force_sig_info_to_task).
+final class SyscallStep {
+  private static final int SIGSTOP = 19;
+
+  private SyscallStep() {}
+
+  /// Loads `registers`, which point at a system call instruction, and runs it. The task is then in
+  /// the exit stop.
+  static void run(Tracee tracee, long[] registers) throws CheckpointException {
+    tracee.setGeneral(registers);
+    toSyscallStop(tracee);
+    toSyscallStop(tracee);
+  }
+
+  private static void toSyscallStop(Tracee tracee) throws CheckpointException {
+    tracee.resumeToSyscall(0);
+    while (true) {
+      switch (tracee.await()) {
+        case WaitStatus.SyscallStop _ -> {
+          return;
+        }
+        case WaitStatus.SignalStop(int signal) -> {
+          if (signal != SIGSTOP) {
+            throw unexpected(tracee, "signal " + signal);
+          }
+          // Sent by somebody meanwhile; delivering it gives a group stop, which resuming passes.
+          tracee.resumeToSyscall(signal);
+        }
+        case WaitStatus.EventStop _, WaitStatus.GroupStop _ -> tracee.resumeToSyscall(0);
+        case WaitStatus.Exited _, WaitStatus.Killed _ ->
+            throw new CheckpointException(
+                Outcome.TARGET_LOST, "cannot run a call in thread " + tracee.tid() + ": it ended");
+      }
+    }
+  }
+
+  /// From an exit stop to an `PTRACE_EVENT_STOP` without running a user instruction: only there are
+  /// registers final (in an exit stop arm64 shows a false x7, and on x86_64 a restored -ERESTART*
+  /// result would leak to the program).
+  static void toEventStop(Tracee tracee) throws CheckpointException {
+    tracee.interrupt();
+    tracee.resume(0);
+    while (true) {
+      switch (tracee.await()) {
+        case WaitStatus.EventStop(int event) when event == WaitStatus.EVENT_STOP -> {
+          return;
+        }
+        case WaitStatus.GroupStop _ -> {
+          return;
+        }
+        case WaitStatus.SignalStop(int signal) -> {
+          tracee.interrupt();
+          tracee.resume(signal);
+        }
+        case WaitStatus.SyscallStop _, WaitStatus.EventStop _ -> {
+          tracee.interrupt();
+          tracee.resume(0);
+        }
+        case WaitStatus.Exited _, WaitStatus.Killed _ ->
+            throw new CheckpointException(
+                Outcome.TARGET_LOST, "cannot stop thread " + tracee.tid() + ": it ended");
+      }
+    }
+  }
+
+  private static CheckpointException unexpected(Tracee tracee, String what) {
+    return new CheckpointException(
+        Outcome.TARGET_DOUBTFUL,
+        "cannot run a call in thread " + tracee.tid() + ": unexpected " + what);
+  }
+}

@@ -1,0 +1,183 @@
+package dev.jcr.parasite.restart;
+
+import dev.jcr.image.v1.Arch;
+import dev.jcr.parasite.arch.X8664Words;
+import dev.jcr.parasite.linux.Errno;
+import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.procfs.BlockedIn;
+import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.Set;
+
+/// What stopping did to a thread's system call, and the registers that undo it. Pure: decided from
+/// the registers at the stop, from /proc/TID/syscall before it, and from whether a handler is about
+/// to run.
+///
+/// @param kind what was found
+/// @param number the call it was in, as the program made it; -1 in user mode
+/// @param arguments its arguments
+/// @param resume registers with which another thread, or this one, resumes as the program expects
+/// @param live registers for the stopped thread itself: what the kernel needs to see at the stop so
+///   that it resumes exactly (with the time left, where it keeps it)
+@SuppressWarnings("ArrayRecordComponent") // registers, as the regset has them; never compared
+public record InterruptedCall(
+    Kind kind, long number, long[] arguments, long[] resume, long[] live) {
+  /// What was found.
+  public enum Kind {
+    /// Stopped in user mode.
+    USER_MODE,
+    /// The call is done and its result is on the way to the program.
+    COMPLETED,
+    /// The call starts again from its beginning.
+    RESTART,
+    /// The kernel holds the end of the sleep; in another process it starts again.
+    RESTART_BLOCK,
+    /// Stopping alone made the call fail with EINTR; it is started again.
+    PUT_BACK,
+    /// A handled signal is pending: the program sees EINTR, as without jcr.
+    SIGNALLED
+  }
+
+  /// -ERESTARTSYS, -ERESTARTNOINTR, -ERESTARTNOHAND, -ERESTART_RESTARTBLOCK: `<linux/errno.h>` of
+  /// the kernel, never seen by programs.
+  private static final int ERESTARTSYS = 512;
+
+  private static final int ERESTARTNOINTR = 513;
+  private static final int ERESTARTNOHAND = 514;
+  private static final int ERESTART_RESTARTBLOCK = 516;
+
+  /// Calls that return EINTR after any stop, handler or not: signal(7), "Interruption of system
+  /// calls and library functions by stop signals", and io_getevents, which it forgets.
+  private static final Set<Syscall> EINTR_AFTER_STOP =
+      Set.of(
+          Syscall.EPOLL_WAIT,
+          Syscall.EPOLL_PWAIT,
+          Syscall.EPOLL_PWAIT2,
+          Syscall.RT_SIGTIMEDWAIT,
+          Syscall.SEMOP,
+          Syscall.SEMTIMEDOP,
+          Syscall.IO_GETEVENTS,
+          Syscall.IO_PGETEVENTS,
+          Syscall.MSGRCV,
+          Syscall.MSGSND,
+          // With SO_RCVTIMEO or SO_SNDTIMEO set.
+          Syscall.READ,
+          Syscall.WRITE,
+          Syscall.ACCEPT,
+          Syscall.ACCEPT4,
+          Syscall.CONNECT,
+          Syscall.RECVFROM,
+          Syscall.RECVMSG,
+          Syscall.RECVMMSG,
+          Syscall.SENDTO,
+          Syscall.SENDMSG);
+
+  /// A signal that a handler will take as soon as the thread runs.
+  ///
+  /// @param restarts its action has SA_RESTART
+  public record Handler(boolean restarts) {}
+
+  /// Decides for x86_64, where the kernel rewinds only after the stop (arch/x86/kernel/signal.c,
+  /// arch_do_signal_or_restart).
+  ///
+  /// @param stopped registers at the stop
+  /// @param before /proc/TID/syscall before the stop
+  /// @param handler the first deliverable signal with a handler, if any
+  /// @param wchan /proc/TID/wchan before the stop: tells what a restart_syscall sleeps in
+  public static InterruptedCall x8664(
+      long[] stopped, Optional<BlockedIn> before, Optional<Handler> handler, String wchan) {
+    long number = stopped[X8664Words.ORIG_RAX];
+    long[] arguments = {
+      stopped[X8664Words.RDI],
+      stopped[X8664Words.RSI],
+      stopped[X8664Words.RDX],
+      stopped[X8664Words.R10],
+      stopped[X8664Words.R8],
+      stopped[X8664Words.R9]
+    };
+    if (number == -1) {
+      return new InterruptedCall(Kind.USER_MODE, -1, arguments, stopped.clone(), stopped.clone());
+    }
+    long result = stopped[X8664Words.RAX];
+    boolean restartBlock = result == -ERESTART_RESTARTBLOCK;
+    if (restartBlock
+        || result == -ERESTARTSYS
+        || result == -ERESTARTNOINTR
+        || result == -ERESTARTNOHAND) {
+      if (handler.isPresent() && !restartsUnder(result, handler.get())) {
+        long[] failed = finished(stopped);
+        failed[X8664Words.RAX] = -Errno.EINTR;
+        return new InterruptedCall(Kind.SIGNALLED, number, arguments, failed, stopped.clone());
+      }
+      long original = restartBlock ? originalOf(number, arguments, wchan).orElse(-1) : number;
+      long[] again;
+      if (original == -1) {
+        // The call behind restart_syscall(2) cannot be told: the program sees EINTR.
+        again = finished(stopped);
+        again[X8664Words.RAX] = -Errno.EINTR;
+      } else {
+        again = rewound(stopped, original);
+      }
+      return new InterruptedCall(
+          restartBlock ? Kind.RESTART_BLOCK : Kind.RESTART,
+          original,
+          arguments,
+          again,
+          stopped.clone());
+    }
+    if (result == -Errno.EINTR
+        && handler.isEmpty()
+        && before.isPresent()
+        && !before.get().running()
+        && before.get().number() == number
+        && before.get().sp() == stopped[X8664Words.RSP]
+        && before.get().pc() == stopped[X8664Words.RIP]
+        && Syscall.of(Arch.ARCH_X86_64, number).filter(EINTR_AFTER_STOP::contains).isPresent()) {
+      long[] again = rewound(stopped, number);
+      return new InterruptedCall(Kind.PUT_BACK, number, arguments, again, again.clone());
+    }
+    return new InterruptedCall(
+        Kind.COMPLETED, number, arguments, finished(stopped), stopped.clone());
+  }
+
+  /// arch/x86/kernel/signal.c, handle_signal.
+  private static boolean restartsUnder(long result, Handler handler) {
+    return result == -ERESTARTNOINTR || (result == -ERESTARTSYS && handler.restarts());
+  }
+
+  /// Registers that execute call `number` again at the same instruction.
+  private static long[] rewound(long[] stopped, long number) {
+    long[] registers = finished(stopped);
+    registers[X8664Words.RAX] = number;
+    registers[X8664Words.RIP] -= 2;
+    return registers;
+  }
+
+  private static long[] finished(long[] stopped) {
+    long[] registers = stopped.clone();
+    registers[X8664Words.ORIG_RAX] = -1;
+    return registers;
+  }
+
+  /// A task interrupted before executes restart_syscall(2): its arguments are still those of the
+  /// original call, its number is gone from every interface, and only the place where it sleeps
+  /// tells it.
+  private static OptionalLong originalOf(long number, long[] arguments, String wchan) {
+    if (number != Syscall.RESTART_SYSCALL.number(Arch.ARCH_X86_64)) {
+      return OptionalLong.of(number);
+    }
+    Syscall original;
+    if (wchan.contains("nanosleep")) {
+      // clock_nanosleep has a small clock number where nanosleep has a pointer.
+      original =
+          arguments[0] >= 0 && arguments[0] < 4096 ? Syscall.CLOCK_NANOSLEEP : Syscall.NANOSLEEP;
+    } else if (wchan.contains("futex")) {
+      original = Syscall.FUTEX;
+    } else if (wchan.contains("poll")) {
+      original = Syscall.POLL;
+    } else {
+      return OptionalLong.empty();
+    }
+    return OptionalLong.of(original.number(Arch.ARCH_X86_64));
+  }
+}
