@@ -1,16 +1,61 @@
 package dev.jcr.dump;
 
 import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Problem;
+import dev.jcr.image.codec.ImageWriter;
+import dev.jcr.parasite.host.HostFacts;
+import dev.jcr.parasite.ptrace.TracerThread;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
 
 /// Checkpoints one process. The entry point of the module.
 public final class Dump {
   private Dump() {}
 
   /// Dumps and returns a report. On any exception the process is as it was, except where the
-  /// outcome is `TARGET_DOUBTFUL`.
+  /// outcome is `TARGET_DOUBTFUL`. Threads: the session runs on a platform thread of its own.
   public static DumpReport run(DumpOptions options, DumpListener listener)
       throws CheckpointException {
-    throw new CheckpointException(
-        CheckpointException.Outcome.FAILED, "cannot dump process " + options.pid());
+    long started = System.nanoTime();
+    Preflight.requireDumpable(options.pid());
+    refuse(options.pid(), preflight(options.pid()));
+    try (ImageWriter image =
+        ImageWriter.create(
+            options.directory(),
+            options.compression(),
+            options.compressionLevel(),
+            options.durable())) {
+      ImageWriter.warmUp();
+      DumpSession session = new DumpSession(options, listener, image, HostFacts.read(), started);
+      return TracerThread.run(session::run);
+    } catch (IOException e) {
+      throw Preflight.lost(options.pid(), e);
+    }
+  }
+
+  /// What would make a dump of `pid` fail, without stopping it. Throws when it cannot be dumped at
+  /// all (no such process, a kernel thread, traced by another).
+  public static List<Problem> preflight(int pid) throws CheckpointException {
+    Preflight.requireDumpable(pid);
+    List<Problem> problems = new ArrayList<>(Preflight.problems(pid));
+    problems.addAll(DumpSession.problems(pid));
+    return problems;
+  }
+
+  private static void refuse(int pid, List<Problem> problems) throws CheckpointException {
+    if (!problems.isEmpty()) {
+      String message =
+          problems.size() == 1
+              ? "cannot dump process " + pid + ": " + problems.getFirst()
+              : "cannot dump process "
+                  + pid
+                  + ": "
+                  + problems.size()
+                  + " resources are not supported: "
+                  + String.join(" | ", problems.stream().map(Problem::toString).toList());
+      throw new CheckpointException(
+          CheckpointException.Outcome.UNSUPPORTED, message, problems, null);
+    }
   }
 }

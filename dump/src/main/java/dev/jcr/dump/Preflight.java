@@ -1,0 +1,221 @@
+package dev.jcr.dump;
+
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.CheckpointException.Problem;
+import dev.jcr.parasite.linux.Errno;
+import dev.jcr.parasite.linux.SyscallException;
+import dev.jcr.parasite.procfs.Proc;
+import dev.jcr.parasite.procfs.ProcStatus;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+
+/// Everything that forbids a dump of a process, found before it is touched.
+final class Preflight {
+  private static final int PF_KTHREAD = 0x00200000;
+
+  private static final List<String> NAMESPACES =
+      List.of("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts");
+
+  private Preflight() {}
+
+  /// Conditions under which there is no such thing as a dump of `pid`: each has its own outcome.
+  static void requireDumpable(int pid) throws CheckpointException {
+    if (pid <= 0) {
+      throw new CheckpointException(
+          Outcome.USAGE, "cannot dump process " + pid + ": a pid is a positive number");
+    }
+    Proc proc = Proc.of(pid);
+    if (!proc.exists()) {
+      throw gone(pid);
+    }
+    if (pid == ProcessHandle.current().pid()) {
+      throw new CheckpointException(
+          Outcome.USAGE, "cannot dump process " + pid + ": it is jcr itself");
+    }
+    try {
+      ProcStatus status = proc.status();
+      if (status.tgid() != pid) {
+        throw new CheckpointException(
+            Outcome.USAGE,
+            "cannot dump process %d: it is a thread of process %d; dump that"
+                .formatted(pid, status.tgid()));
+      }
+      if ((proc.stat().flags() & PF_KTHREAD) != 0) {
+        throw new CheckpointException(
+            Outcome.UNSUPPORTED,
+            "cannot dump process %d (%s): it is a kernel thread".formatted(pid, status.name()));
+      }
+      if (status.state() == 'Z' || status.state() == 'X') {
+        throw new CheckpointException(
+            Outcome.TARGET_LOST,
+            "cannot dump process %d (%s): it is a zombie; its parent %d has not waited for it"
+                .formatted(pid, status.name(), status.ppid()));
+      }
+      if (status.tracerPid() != 0) {
+        throw new CheckpointException(
+            Outcome.FAILED,
+            "cannot dump process %d (%s): it is traced by process %d (%s); detach that first"
+                .formatted(pid, status.name(), status.tracerPid(), nameOf(status.tracerPid())));
+      }
+    } catch (IOException e) {
+      throw lost(pid, e);
+    }
+  }
+
+  private static String nameOf(int pid) {
+    try {
+      return Proc.of(pid).status().name();
+    } catch (IOException _) {
+      return "?";
+    }
+  }
+
+  static CheckpointException gone(int pid) {
+    return new CheckpointException(
+        Outcome.TARGET_LOST, "cannot dump process " + pid + ": ESRCH (no such process)");
+  }
+
+  /// What an I/O error while reading /proc/PID means.
+  static CheckpointException lost(int pid, IOException e) {
+    if (!Proc.of(pid).exists()) {
+      return gone(pid);
+    }
+    if (e instanceof SyscallException s
+        && (s.errno() == Errno.EACCES || s.errno() == Errno.EPERM)) {
+      return new CheckpointException(
+          Outcome.PERMISSION,
+          "cannot dump process "
+              + pid
+              + ": "
+              + e.getMessage()
+              + "; needs CAP_SYS_PTRACE, or the same uid as the process",
+          e);
+    }
+    return new CheckpointException(
+        Outcome.FAILED, "cannot dump process " + pid + ": " + e.getMessage(), e);
+  }
+
+  /// State outside memory and descriptors that cannot be carried over, all of it.
+  static List<Problem> problems(int pid) throws CheckpointException {
+    List<Problem> problems = new ArrayList<>();
+    Proc proc = Proc.of(pid);
+    try {
+      children(proc, problems);
+      namespaces(proc, problems);
+      for (int tid : proc.tasks()) {
+        thread(proc, tid, problems);
+      }
+      if (!proc.link("root").equals("/")) {
+        problems.add(
+            new Problem(
+                "identity",
+                "root directory " + proc.link("root"),
+                "a changed root directory is not supported yet",
+                "dump the process outside its chroot"));
+      }
+      if (proc.link("cwd").endsWith(" (deleted)")) {
+        problems.add(
+            new Problem(
+                "identity",
+                "working directory " + proc.link("cwd"),
+                "it was removed",
+                "make the process change its directory"));
+      }
+      if (proc.link("exe").endsWith(" (deleted)")) {
+        problems.add(
+            new Problem(
+                "identity",
+                "executable " + proc.link("exe"),
+                "it was removed or replaced",
+                "put the same file back and restart the process"));
+      }
+      byte[] header = proc.bytes("auxv");
+      if (header.length % 16 != 0) {
+        problems.add(
+            new Problem("identity", "process " + pid, "32-bit processes are not supported", ""));
+      }
+      if (bits32(proc)) {
+        problems.add(
+            new Problem(
+                "identity",
+                "process " + pid,
+                "it is a 32-bit process",
+                "only 64-bit processes can be dumped"));
+      }
+    } catch (IOException e) {
+      throw lost(pid, e);
+    }
+    return problems;
+  }
+
+  /// EI_CLASS of the executable.
+  private static boolean bits32(Proc proc) throws IOException {
+    try (var exe = dev.jcr.parasite.linux.Fd.open(proc.path("exe"), 0, 0);
+        var arena = java.lang.foreign.Arena.ofConfined()) {
+      var head = arena.allocate(5);
+      return exe.readFully(head, 0) == 5
+          && head.get(java.lang.foreign.ValueLayout.JAVA_BYTE, 4) == 1;
+    }
+  }
+
+  private static void children(Proc proc, List<Problem> problems) throws IOException {
+    for (int tid : proc.tasks()) {
+      for (String child : proc.text("task/" + tid + "/children").strip().split(" ")) {
+        if (!child.isEmpty()) {
+          problems.add(
+              new Problem(
+                  "process",
+                  "child " + child + " (" + nameOf(Integer.parseInt(child)) + ")",
+                  "process trees are not supported",
+                  "wait for it to end, or dump it by itself"));
+        }
+      }
+    }
+  }
+
+  private static void namespaces(Proc proc, List<Problem> problems) throws IOException {
+    Proc self = Proc.at("/proc/self");
+    for (String name : NAMESPACES) {
+      String own;
+      try {
+        own = self.link("ns/" + name);
+      } catch (SyscallException _) {
+        continue; // not in this kernel
+      }
+      if (!own.equals(proc.link("ns/" + name))) {
+        problems.add(
+            new Problem(
+                "namespace",
+                name + " namespace " + proc.link("ns/" + name),
+                "it is not the one jcr runs in",
+                "run jcr inside it (nsenter)"));
+      }
+    }
+  }
+
+  private static void thread(Proc proc, int tid, List<Problem> problems) throws IOException {
+    ProcStatus status = proc.status(tid);
+    if (status.state() == 'Z') {
+      problems.add(
+          new Problem("thread", "thread " + tid, "it has ended but is still a zombie", ""));
+    }
+    if (status.seccomp() != 0) {
+      problems.add(
+          new Problem(
+              "seccomp",
+              "thread " + tid,
+              status.seccomp() == 1
+                  ? "strict seccomp mode is not supported yet"
+                  : "seccomp filters are not supported yet",
+              "start the program without its sandbox"));
+    }
+    String name = status.name();
+    if (name.startsWith("iou-")) {
+      problems.add(
+          new Problem(
+              "io_uring", "thread " + tid + " (" + name + ")", "io_uring is in use", "close it"));
+    }
+  }
+}

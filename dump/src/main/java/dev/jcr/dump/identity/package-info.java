@@ -1,0 +1,4 @@
+@NullMarked
+package dev.jcr.dump.identity;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,182 @@
+package dev.jcr.dump.memory;
+
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.pages.PageBuffer;
+import dev.jcr.image.pages.PageWriter;
+import dev.jcr.image.v1.Vma;
+import dev.jcr.image.v1.VmaKind;
+import dev.jcr.parasite.linux.Fd;
+import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.linux.PageScan;
+import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.linux.SyscallException;
+import dev.jcr.parasite.remote.ProcessMemory;
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+
+/// Copies page contents of a stopped process into the page store.
+///
+/// Only pages that the process changed are read: present or swapped, not the page cache's own, not
+/// the shared zero page. Reading others would populate them.
+public final class PageDumper {
+  /// The address space; shared objects have their own ids.
+  private static final int PROCESS_SPACE = 0;
+
+  private static final int PAGE = 4096;
+  private static final int SEEK_DATA = 3;
+  private static final int SEEK_HOLE = 4;
+
+  /// IOV_MAX of `<linux/uio.h>`.
+  private static final int MOST_RANGES = 1024;
+
+  private final ProcessMemory memory;
+  private final PageWriter writer;
+  private final long[] addresses = new long[MOST_RANGES];
+  private final long[] lengths = new long[MOST_RANGES];
+  private int ranges;
+  private PageBuffer buffer;
+  private int filled;
+  private long scanned;
+
+  public PageDumper(ProcessMemory memory, PageWriter writer) throws CheckpointException {
+    this.memory = memory;
+    this.writer = writer;
+    this.buffer = writer.take();
+  }
+
+  /// Pages of private mappings; shared ones are dumped by object.
+  public void dump(List<Vma> vmas, PageScan scan) throws CheckpointException, SyscallException {
+    for (Vma vma : vmas) {
+      if (isPrivate(vma)) {
+        CheckpointException[] failure = new CheckpointException[1];
+        scanned += (vma.getEnd() - vma.getStart()) / PAGE;
+        scan.scan(
+            vma.getStart(),
+            vma.getEnd(),
+            0,
+            PageScan.FILE | PageScan.PFNZERO,
+            PageScan.PRESENT | PageScan.SWAPPED,
+            (start, end) -> {
+              try {
+                if (failure[0] == null) {
+                  add(start, end);
+                }
+              } catch (CheckpointException e) {
+                failure[0] = e;
+              }
+            });
+        if (failure[0] != null) {
+          throw failure[0];
+        }
+      }
+    }
+    flush();
+  }
+
+  /// Bytes that [#dump] is going to read, for the freeze estimate and for buffers.
+  public static long estimate(List<Vma> vmas, PageScan scan) throws SyscallException {
+    long[] bytes = new long[1];
+    for (Vma vma : vmas) {
+      if (isPrivate(vma)) {
+        scan.scan(
+            vma.getStart(),
+            vma.getEnd(),
+            0,
+            PageScan.FILE | PageScan.PFNZERO,
+            PageScan.PRESENT | PageScan.SWAPPED,
+            (start, end) -> bytes[0] += end - start);
+      }
+    }
+    return bytes[0];
+  }
+
+  private static boolean isPrivate(Vma vma) {
+    return vma.getKind() == VmaKind.VMA_PRIVATE_ANONYMOUS
+        || vma.getKind() == VmaKind.VMA_PRIVATE_FILE;
+  }
+
+  private void add(long start, long end) throws CheckpointException {
+    long at = start;
+    while (at < end) {
+      int pages = (int) Math.min(buffer.room(), (end - at) / PAGE);
+      buffer.add(PROCESS_SPACE, at, pages);
+      addresses[ranges] = at;
+      lengths[ranges] = (long) pages * PAGE;
+      ranges++;
+      at += (long) pages * PAGE;
+      if (buffer.room() == 0 || ranges == MOST_RANGES) {
+        flush();
+      }
+    }
+  }
+
+  private void flush() throws CheckpointException {
+    if (ranges > 0) {
+      MemorySegment data = MemorySegment.ofBuffer(buffer.data().clear());
+      MemorySegment target = data.asSlice(filled);
+      if (!memory.readRanges(addresses, lengths, ranges, target)) {
+        long at = 0;
+        for (int i = 0; i < ranges; i++) {
+          memory.read(addresses[i], target.asSlice(at, lengths[i]));
+          at += lengths[i];
+        }
+      }
+      for (int i = 0; i < ranges; i++) {
+        filled += (int) lengths[i];
+      }
+      ranges = 0;
+    }
+    if (buffer.room() == 0 || filled > 0) {
+      next();
+    }
+  }
+
+  private void next() throws CheckpointException {
+    writer.submit(buffer);
+    buffer = writer.take();
+    filled = 0;
+  }
+
+  /// The content of a shared object, read through `fd` (a descriptor of jcr's own); holes of the
+  /// object stay holes.
+  public void dumpObject(int space, Fd fd, long size) throws CheckpointException, SyscallException {
+    long at = 0;
+    while (at < size) {
+      long data = Kernel.raw(Syscall.LSEEK, fd.number(), at, SEEK_DATA);
+      if (Kernel.isError(data)) {
+        break; // ENXIO: no data behind `at`
+      }
+      long hole = Kernel.raw(Syscall.LSEEK, fd.number(), data, SEEK_HOLE);
+      long start = data / PAGE * PAGE;
+      long end = Math.min(hole < 0 ? size : hole, size);
+      while (start < end) {
+        int pages = (int) Math.min(buffer.room(), (end - start + PAGE - 1) / PAGE);
+        int offset = buffer.offset();
+        buffer.add(space, start, pages);
+        MemorySegment target =
+            MemorySegment.ofBuffer(buffer.data().clear()).asSlice(offset, (long) pages * PAGE);
+        long read = fd.readFully(target, start);
+        target.asSlice(read).fill((byte) 0);
+        start += (long) pages * PAGE;
+        if (buffer.room() == 0) {
+          next();
+        }
+      }
+      at = Math.max(end, at + 1);
+    }
+    if (buffer.pages() > 0) {
+      next();
+    }
+  }
+
+  /// Gives the last buffer back.
+  public void finish() throws CheckpointException {
+    flush();
+    writer.submit(buffer);
+  }
+
+  /// Pages looked at, present or not.
+  public long scanned() {
+    return scanned;
+  }
+}

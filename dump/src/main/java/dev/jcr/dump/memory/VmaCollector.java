@@ -1,0 +1,186 @@
+package dev.jcr.dump.memory;
+
+import com.google.protobuf.ByteString;
+import dev.jcr.dump.identity.IdentityCollector;
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.CheckpointException.Problem;
+import dev.jcr.image.v1.FileIdentity;
+import dev.jcr.image.v1.Vma;
+import dev.jcr.image.v1.VmaKind;
+import dev.jcr.parasite.procfs.Smaps;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+
+/// /proc/PID/smaps as VMAs of the image.
+public final class VmaCollector {
+  private static final String DELETED = " (deleted)";
+  private static final int MAP_GROWSDOWN = 0x100;
+  private static final int MAP_NORESERVE = 0x4000;
+  private static final int MAP_DROPPABLE = 0x08;
+
+  /// VmFlags that restore puts back.
+  private static final Set<String> KEPT =
+      Set.of("lo", "lf", "sr", "rr", "dc", "dd", "wf", "hg", "nh", "mg", "sl", "mt");
+
+  /// VmFlags that nobody can put back, with the reason.
+  private static final Map<String, String> REFUSED =
+      Map.of(
+          "ht", "huge TLB pages are not supported yet",
+          "um", "it is registered with a userfaultfd",
+          "uw", "it is registered with a userfaultfd",
+          "ui", "it is registered with a userfaultfd",
+          "ss", "shadow stacks are not supported yet",
+          "io", "it maps device memory",
+          "pf", "it maps device memory");
+
+  /// Maps an inode that lives in no file (shared anonymous memory, memfd, deleted file) to the
+  /// object whose content is in the image.
+  @FunctionalInterface
+  public interface Objects {
+    int objectFor(Smaps mapping) throws CheckpointException;
+  }
+
+  private final Map<String, FileIdentity> files = new HashMap<>();
+
+  /// What cannot be restored, all of it.
+  public static List<Problem> problems(List<Smaps> mappings) {
+    List<Problem> problems = new ArrayList<>();
+    for (Smaps mapping : mappings) {
+      if (isKernels(mapping)) {
+        continue;
+      }
+      String object =
+          "mapping 0x%x-0x%x%s"
+              .formatted(
+                  mapping.start(),
+                  mapping.end(),
+                  mapping.path().isEmpty() ? "" : " of " + mapping.path());
+      Optional<String> reason =
+          mapping.vmFlags().stream().filter(REFUSED::containsKey).findFirst().map(REFUSED::get);
+      if (reason.isEmpty()) {
+        reason = unsupportedPath(mapping);
+      }
+      reason.ifPresent(
+          text -> problems.add(new Problem("vma", object, text, "unmap it before the dump")));
+    }
+    return problems;
+  }
+
+  private static Optional<String> unsupportedPath(Smaps mapping) {
+    String path = mapping.path();
+    if (path.startsWith("anon_inode:") || path.startsWith("[uprobes]")) {
+      return Optional.of("mappings of " + path + " are not supported");
+    }
+    if (path.startsWith("/SYSV")) {
+      return Optional.of("System V shared memory is not supported yet");
+    }
+    if (path.startsWith("socket:")) {
+      return Optional.of("mappings of sockets are not supported");
+    }
+    if (path.startsWith("/secretmem")) {
+      return Optional.of("secret memory (memfd_secret) cannot be read");
+    }
+    if (path.endsWith(DELETED) && !isObject(mapping)) {
+      return Optional.of("the mapped file was deleted or replaced");
+    }
+    return Optional.empty();
+  }
+
+  /// Shared anonymous memory and memfds: content without a path.
+  public static boolean isObject(Smaps mapping) {
+    String path = mapping.path();
+    return path.endsWith(DELETED)
+        && (path.startsWith("/memfd:")
+            || (path.startsWith("/dev/zero") && mapping.permissions().charAt(3) == 's'));
+  }
+
+  /// [vdso], [vvar], [vsyscall]: mapped by the kernel, not by the process.
+  private static boolean isKernels(Smaps mapping) {
+    return mapping.path().equals("[vdso]")
+        || mapping.path().startsWith("[vvar")
+        || mapping.path().equals("[vsyscall]");
+  }
+
+  public List<Vma> collect(List<Smaps> mappings, Objects objects) throws CheckpointException {
+    List<Vma> vmas = new ArrayList<>();
+    for (Smaps mapping : mappings) {
+      vmas.add(vma(mapping, objects));
+    }
+    return vmas;
+  }
+
+  private Vma vma(Smaps mapping, Objects objects) throws CheckpointException {
+    String permissions = mapping.permissions();
+    boolean shared = permissions.charAt(3) == 's';
+    Vma.Builder vma =
+        Vma.newBuilder()
+            .setStart(mapping.start())
+            .setEnd(mapping.end())
+            .setProtection(
+                (permissions.charAt(0) == 'r' ? 1 : 0)
+                    | (permissions.charAt(1) == 'w' ? 2 : 0)
+                    | (permissions.charAt(2) == 'x' ? 4 : 0))
+            .setFlags(flags(mapping.vmFlags()))
+            .setProtectionKey(mapping.protectionKey());
+    mapping.vmFlags().stream().filter(KEPT::contains).sorted().forEach(vma::addVmFlags);
+    String path = mapping.path();
+    if (path.equals("[vdso]")) {
+      return vma.setKind(VmaKind.VMA_VDSO).build();
+    }
+    if (path.startsWith("[vvar")) {
+      return vma.setKind(VmaKind.VMA_VVAR).build();
+    }
+    if (path.equals("[vsyscall]")) {
+      return vma.setKind(VmaKind.VMA_VSYSCALL).build();
+    }
+    if (isObject(mapping)) {
+      return vma.setKind(shared ? VmaKind.VMA_SHARED_MEMORY : VmaKind.VMA_PRIVATE_FILE)
+          .setOffset(mapping.offset())
+          .setObjectId(objects.objectFor(mapping))
+          .setMayWrite(mapping.vmFlags().contains("mw"))
+          .build();
+    }
+    if (mapping.inode() == 0) {
+      if (path.startsWith("[anon:")) {
+        vma.setName(
+            ByteString.copyFrom(path.substring(6, path.length() - 1), StandardCharsets.ISO_8859_1));
+      } else if (!path.isEmpty() && !path.equals("[heap]") && !path.equals("[stack]")) {
+        throw new CheckpointException(
+            Outcome.UNSUPPORTED,
+            "cannot dump mapping 0x%x-0x%x: %s is not known"
+                .formatted(mapping.start(), mapping.end(), path));
+      }
+      return vma.setKind(VmaKind.VMA_PRIVATE_ANONYMOUS).build();
+    }
+    FileIdentity file = files.get(path);
+    if (file == null) {
+      file = IdentityCollector.file(path);
+      files.put(path, file);
+    }
+    return vma.setKind(shared ? VmaKind.VMA_SHARED_FILE : VmaKind.VMA_PRIVATE_FILE)
+        .setOffset(mapping.offset())
+        .setFile(file)
+        .setMayWrite(shared && mapping.vmFlags().contains("mw"))
+        .build();
+  }
+
+  private static int flags(List<String> vmFlags) {
+    int flags = 0;
+    for (String flag : vmFlags) {
+      flags |=
+          switch (flag) {
+            case "gd" -> MAP_GROWSDOWN;
+            case "nr" -> MAP_NORESERVE;
+            case "dp" -> MAP_DROPPABLE;
+            default -> 0;
+          };
+    }
+    return flags;
+  }
+}

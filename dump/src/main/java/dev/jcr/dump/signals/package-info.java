@@ -1,0 +1,4 @@
+@NullMarked
+package dev.jcr.dump.signals;
+
+import org.jspecify.annotations.NullMarked;

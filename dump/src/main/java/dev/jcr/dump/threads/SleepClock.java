@@ -1,0 +1,126 @@
+package dev.jcr.dump.threads;
+
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import dev.jcr.image.v1.Arch;
+import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.procfs.BlockedIn;
+import dev.jcr.parasite.procfs.Proc;
+import dev.jcr.parasite.remote.ProcessMemory;
+import dev.jcr.parasite.restart.InterruptedCall;
+import dev.jcr.parasite.restart.TimedCall;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalLong;
+
+/// How long each sleeping thread has slept: the kernel shows no expiry of a relative timeout, but
+/// /proc/TID/sched shows when the thread last ran (`se.exec_start`), on the clock of its CPU. Must
+/// be read before the thread is stopped, because stopping makes it run.
+///
+/// Own and the thread's time are compared on the same CPU, since the clocks of two CPUs differ. A
+/// spurious wake-up makes the error one towards more time left, never an early return.
+public final class SleepClock {
+  private record Sleep(BlockedIn blocked, long sleptNanos, long takenAt) {}
+
+  private final Map<Integer, Sleep> sleeps = new HashMap<>();
+  private final Map<Integer, BlockedIn> blocked = new HashMap<>();
+  private final Map<Integer, String> places = new HashMap<>();
+
+  /// Reads what stopping destroys, of all threads. Files that the kernel does not have count as
+  /// "unknown"; threads that end meanwhile are left out. Moves the calling thread from CPU to CPU
+  /// and back.
+  public void read(Proc proc, Arch arch) throws IOException {
+    Proc self = Proc.at("/proc/thread-self");
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment affinity = arena.allocate(JAVA_LONG, 128);
+      long size = Kernel.raw(Syscall.SCHED_GETAFFINITY, 0, affinity.byteSize(), affinity.address());
+      int pinned = -1;
+      for (int tid : proc.tasks()) {
+        try {
+          BlockedIn in = proc.blockedIn(tid);
+          blocked.put(tid, in);
+          if (in.running() || in.number() < 0) {
+            continue;
+          }
+          places.put(tid, proc.text("task/" + tid + "/wchan").strip());
+          boolean timed =
+              TimedCall.of(arch, in.number(), in.arguments()).isPresent()
+                  || in.number() == Syscall.RESTART_SYSCALL.number(arch);
+          if (!timed) {
+            continue;
+          }
+          int cpu = proc.stat(tid).processor();
+          if (cpu != pinned && pin(arena, cpu)) {
+            pinned = cpu;
+          }
+          OptionalLong lastRan = proc.sched(tid).execStartNanos();
+          OptionalLong now =
+              dev.jcr.parasite.procfs.SchedFile.parse(self.text("sched")).execStartNanos();
+          if (pinned == cpu && lastRan.isPresent() && now.isPresent()) {
+            sleeps.put(
+                tid,
+                new Sleep(
+                    in, Math.max(0, now.getAsLong() - lastRan.getAsLong()), System.nanoTime()));
+          }
+        } catch (IOException _) {
+          // The thread ended, or the kernel does not show the file.
+        }
+      }
+      if (pinned >= 0 && size > 0) {
+        Kernel.raw(Syscall.SCHED_SETAFFINITY, 0, size, affinity.address());
+      }
+    }
+  }
+
+  private static boolean pin(Arena arena, int cpu) {
+    MemorySegment mask = arena.allocate(JAVA_LONG, 128);
+    mask.setAtIndex(JAVA_LONG, cpu / 64, 1L << cpu % 64);
+    return !Kernel.isError(
+        Kernel.raw(Syscall.SCHED_SETAFFINITY, 0, mask.byteSize(), mask.address()));
+  }
+
+  /// /proc/TID/syscall before the stop.
+  public Optional<BlockedIn> blocked(int tid) {
+    return Optional.ofNullable(blocked.get(tid));
+  }
+
+  /// /proc/TID/wchan before the stop; empty when unknown.
+  public String place(int tid) {
+    return places.getOrDefault(tid, "");
+  }
+
+  /// Nanoseconds left of the timeout of a call that was interrupted at `stoppedAt`
+  /// (System.nanoTime), at least 1; 0 when it has no timeout or nothing is known of its start.
+  public long remaining(
+      int tid, InterruptedCall call, Arch arch, ProcessMemory memory, long stoppedAt) {
+    Sleep sleep = sleeps.get(tid);
+    if (sleep == null || call.number() < 0) {
+      return 0;
+    }
+    Optional<TimedCall> timed = TimedCall.of(arch, call.number(), call.arguments());
+    if (timed.isEmpty() || !sameSleep(sleep.blocked(), call)) {
+      return 0;
+    }
+    OptionalLong timeout = timed.get().timeout(call.arguments(), memory);
+    if (timeout.isEmpty()) {
+      return 0;
+    }
+    long slept = sleep.sleptNanos() + (stoppedAt - sleep.takenAt());
+    return Math.max(1, timeout.getAsLong() - slept);
+  }
+
+  /// The thread was not woken between the look and the stop.
+  private static boolean sameSleep(BlockedIn before, InterruptedCall call) {
+    for (int i = 0; i < before.arguments().length; i++) {
+      if (before.arguments()[i] != call.arguments()[i]) {
+        return false;
+      }
+    }
+    return true;
+  }
+}

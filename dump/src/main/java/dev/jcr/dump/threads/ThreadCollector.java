@@ -1,0 +1,187 @@
+package dev.jcr.dump.threads;
+
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import com.google.protobuf.ByteString;
+import dev.jcr.dump.identity.IdentityCollector;
+import dev.jcr.dump.signals.SignalCollector;
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.v1.BlockedCall;
+import dev.jcr.image.v1.Resume;
+import dev.jcr.image.v1.Rseq;
+import dev.jcr.image.v1.Scheduling;
+import dev.jcr.image.v1.SignalStack;
+import dev.jcr.image.v1.Thread;
+import dev.jcr.parasite.arch.Machine;
+import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.linux.Prctl;
+import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.procfs.Proc;
+import dev.jcr.parasite.procfs.ProcStatus;
+import dev.jcr.parasite.ptrace.StoppedThread;
+import dev.jcr.parasite.remote.Infection;
+import dev.jcr.parasite.restart.InterruptedCall;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+
+/// What the kernel keeps per task, besides registers.
+public final class ThreadCollector {
+  private static final int STACK_T_SIZE = 24;
+  private static final int SCHED_ATTR_SIZE = 56;
+  private static final int AFFINITY_WORDS = 128;
+  private static final int IOPRIO_WHO_PROCESS = 1;
+
+  private ThreadCollector() {}
+
+  /// Fills everything but registers and the pending signals' effect on them.
+  ///
+  /// @param remaining nanoseconds left of a relative timeout, 0 when none is known
+  public static Thread.Builder collect(
+      Proc proc,
+      StoppedThread stopped,
+      InterruptedCall call,
+      long remaining,
+      Infection.InfectedThread inside)
+      throws CheckpointException, IOException {
+    int tid = stopped.tid();
+    ProcStatus status = proc.status(tid);
+    Thread.Builder thread =
+        Thread.newBuilder()
+            .setTid(tid)
+            .setComm(ByteString.copyFrom(comm(proc, tid)))
+            .setSignalMask(stopped.signalMask())
+            .addAllPending(SignalCollector.pending(stopped.tracee(), false))
+            .setScheduling(scheduling(tid));
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment head = arena.allocate(JAVA_LONG, 2);
+      Kernel.call(
+          "read the robust list of thread " + tid,
+          Syscall.GET_ROBUST_LIST,
+          tid,
+          head.address(),
+          head.address() + 8);
+      thread
+          .setRobustList(head.get(JAVA_LONG, 0))
+          .setRobustListLength((int) head.get(JAVA_LONG, 8));
+    }
+    stopped
+        .tracee()
+        .rseq()
+        .ifPresent(rseq ->
+            thread.setRseq(
+                Rseq.newBuilder()
+                    .setAddress(rseq.address())
+                    .setLength(rseq.length())
+                    .setSignature(rseq.signature())
+                    .setFlags(rseq.flags())));
+
+    inside.require("read the signal stack", Syscall.SIGALTSTACK, 0, inside.scratch());
+    ByteBuffer stack = ByteBuffer.wrap(inside.fetch(STACK_T_SIZE)).order(ByteOrder.LITTLE_ENDIAN);
+    thread.setSignalStack(
+        SignalStack.newBuilder()
+            .setAddress(stack.getLong(0))
+            .setFlags(stack.getInt(8))
+            .setSize(stack.getLong(16)));
+    inside.require("read clear_child_tid", Syscall.PRCTL, Prctl.GET_TID_ADDRESS, inside.scratch());
+    thread.setClearChildTid(longAt(inside.fetch(8)));
+    inside.require(
+        "read the parent death signal", Syscall.PRCTL, Prctl.GET_PDEATHSIG, inside.scratch());
+    thread.setParentDeathSignal((int) (longAt(inside.fetch(8)) & 0xff));
+    // From outside (/proc/TID/timerslack_ns) it needs CAP_SYS_NICE.
+    thread.setTimerSlack(inside.require("read timer slack", Syscall.PRCTL, 30));
+    int securebits = (int) inside.require("read securebits", Syscall.PRCTL, Prctl.GET_SECUREBITS);
+    thread.setCredentials(IdentityCollector.credentials(status, securebits));
+    thread.setSeccomp(dev.jcr.image.v1.Seccomp.newBuilder().setMode(status.seccomp()));
+    thread.setBlockedCall(blocked(call, remaining));
+    return thread;
+  }
+
+  /// First uses of what [#collect] runs inside the freeze.
+  public static void warmUp(Proc proc, Machine machine) throws IOException {
+    int tid = proc.tasks().getFirst();
+    IdentityCollector.credentials(proc.status(tid), 0);
+    comm(proc, tid);
+    scheduling(tid);
+    long[] registers = new long[machine.words()];
+    machine.returningCode(machine.syscall(registers, 0, 0), 0);
+    blocked(
+        InterruptedCall.x8664(
+            registers, java.util.Optional.empty(), java.util.Optional.empty(), ""),
+        0);
+  }
+
+  private static BlockedCall blocked(InterruptedCall call, long remaining) {
+    BlockedCall.Builder blocked = BlockedCall.newBuilder();
+    switch (call.kind()) {
+      case USER_MODE, COMPLETED -> blocked.setResume(Resume.RESUME_USER_MODE);
+      case SIGNALLED -> blocked.setResume(Resume.RESUME_EINTR);
+      case RESTART, RESTART_BLOCK, PUT_BACK -> {
+        blocked.setResume(Resume.RESUME_AGAIN).setNumber((int) call.number());
+        for (long argument : call.arguments()) {
+          blocked.addArguments(argument);
+        }
+        blocked.setRemaining(remaining);
+      }
+    }
+    return blocked.build();
+  }
+
+  private static byte[] comm(Proc proc, int tid) throws IOException {
+    String text = proc.text("task/" + tid + "/comm");
+    return text.substring(0, text.length() - 1).getBytes(StandardCharsets.ISO_8859_1);
+  }
+
+  private static long longAt(byte[] bytes) {
+    return ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).getLong(0);
+  }
+
+  /// sched_getattr(2), sched_getaffinity(2) and ioprio_get(2) from outside.
+  private static Scheduling scheduling(int tid) throws IOException {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment attributes = arena.allocate(SCHED_ATTR_SIZE, 8);
+      Kernel.call(
+          "read scheduling of thread " + tid,
+          Syscall.SCHED_GETATTR,
+          tid,
+          attributes.address(),
+          SCHED_ATTR_SIZE,
+          0);
+      Scheduling.Builder scheduling =
+          Scheduling.newBuilder()
+              .setPolicy(attributes.get(JAVA_INT, 4))
+              .setFlags(attributes.get(JAVA_LONG, 8))
+              .setNice(attributes.get(JAVA_INT, 16))
+              .setPriority(attributes.get(JAVA_INT, 20));
+      if (attributes.get(JAVA_INT, 4) == SCHED_DEADLINE) {
+        scheduling
+            .setRuntime(attributes.get(JAVA_LONG, 24))
+            .setDeadline(attributes.get(JAVA_LONG, 32))
+            .setPeriod(attributes.get(JAVA_LONG, 40));
+      }
+      MemorySegment mask = arena.allocate(JAVA_LONG, AFFINITY_WORDS);
+      Kernel.call(
+          "read the affinity of thread " + tid,
+          Syscall.SCHED_GETAFFINITY,
+          tid,
+          mask.byteSize(),
+          mask.address());
+      int words = AFFINITY_WORDS;
+      while (words > 0 && mask.getAtIndex(JAVA_LONG, words - 1) == 0) {
+        words--;
+      }
+      for (int i = 0; i < words; i++) {
+        scheduling.addAffinity(mask.getAtIndex(JAVA_LONG, i));
+      }
+      return scheduling
+          .setIoPriority((int) Math.max(0, Kernel.raw(Syscall.IOPRIO_GET, IOPRIO_WHO_PROCESS, tid)))
+          .build();
+    }
+  }
+
+  private static final int SCHED_DEADLINE = 6;
+}

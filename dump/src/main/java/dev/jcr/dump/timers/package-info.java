@@ -1,0 +1,4 @@
+@NullMarked
+package dev.jcr.dump.timers;
+
+import org.jspecify.annotations.NullMarked;
