@@ -1,7 +1,23 @@
 package dev.jcr.restore;
 
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+
 import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.codec.ImageReader;
+import dev.jcr.image.v1.Host;
+import dev.jcr.parasite.host.HostFacts;
+import dev.jcr.parasite.linux.Errno;
+import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.ptrace.Ptrace;
+import dev.jcr.parasite.ptrace.TracerThread;
+import dev.jcr.parasite.ptrace.WaitStatus;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
 import java.util.List;
+import java.util.stream.Stream;
 
 /// Restores one process. The entry point of the module.
 public final class Restore {
@@ -10,13 +26,80 @@ public final class Restore {
   /// Rebuilds the process, proves it against the image, and lets it run. On any exception nothing
   /// of the new process is left and the image is untouched.
   public static RestoredProcess run(RestoreOptions options) throws CheckpointException {
-    throw new CheckpointException(
-        CheckpointException.Outcome.FAILED, "cannot restore " + options.directory());
+    try (ImageReader image = ImageReader.open(options.directory())) {
+      image.verifyPages();
+      RestorePlan.Steps steps = RestorePlan.of(image.state(), image.pagemap());
+      Host host = HostFacts.read().build();
+      return TracerThread.run(() -> {
+        try (RestoreSession session = new RestoreSession(image, host)) {
+          session.run(steps.create());
+          session.run(steps.build());
+          session.run(steps.finish());
+          session.thaw(options.leaveStopped());
+          return new Child(
+              image.state().getIdentity().getPid(), session.timings(), session.notes());
+        }
+      });
+    } catch (IOException e) {
+      throw new CheckpointException(
+          Outcome.FAILED, "cannot restore " + options.directory() + ": " + e.getMessage(), e);
+    }
   }
 
   /// The steps that [#run] would execute, one line each, without touching any process.
   public static List<String> describePlan(RestoreOptions options) throws CheckpointException {
-    throw new CheckpointException(
-        CheckpointException.Outcome.FAILED, "cannot plan " + options.directory());
+    try (ImageReader image = ImageReader.open(options.directory())) {
+      RestorePlan.Steps steps = RestorePlan.of(image.state(), image.pagemap());
+      return Stream.of(steps.create(), steps.build(), steps.finish())
+          .flatMap(List::stream)
+          .map(RestoreStep::describe)
+          .toList();
+    }
+  }
+
+  private record Child(int pid, List<Timing> timings, List<String> notes)
+      implements RestoredProcess {
+    @Override
+    public int waitFor() throws CheckpointException {
+      try (Arena arena = Arena.ofConfined()) {
+        MemorySegment status = arena.allocate(JAVA_INT);
+        while (true) {
+          long result = Kernel.raw(Syscall.WAIT4, pid, status.address(), Ptrace.WALL, 0);
+          if (result == pid) {
+            switch (WaitStatus.decode(status.get(JAVA_INT, 0))) {
+              case WaitStatus.Exited(int code) -> {
+                return code;
+              }
+              case WaitStatus.Killed(int signal) -> {
+                return 128 + signal;
+              }
+              case WaitStatus.SignalStop _,
+                  WaitStatus.GroupStop _,
+                  WaitStatus.SyscallStop _,
+                  WaitStatus.EventStop _ -> {}
+            }
+          } else if (result != -Errno.EINTR) {
+            throw new CheckpointException(
+                Outcome.TARGET_LOST,
+                "cannot wait for process " + pid + ": " + Errno.describe((int) -result));
+          }
+        }
+      }
+    }
+
+    @Override
+    public void signal(int number) throws CheckpointException {
+      long result = Kernel.raw(Syscall.KILL, pid, number);
+      if (Kernel.isError(result)) {
+        throw new CheckpointException(
+            Outcome.TARGET_LOST,
+            "cannot send signal "
+                + number
+                + " to process "
+                + pid
+                + ": "
+                + Errno.describe((int) -result));
+      }
+    }
   }
 }

@@ -1,0 +1,136 @@
+package dev.jcr.restore;
+
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.v1.PageKind;
+import dev.jcr.image.v1.PageRun;
+import dev.jcr.image.v1.PageSpace;
+import dev.jcr.image.v1.Pagemap;
+import dev.jcr.image.v1.ProcessState;
+import dev.jcr.image.v1.Thread;
+import dev.jcr.image.v1.Vma;
+import dev.jcr.image.v1.VmaKind;
+import java.util.ArrayList;
+import java.util.List;
+
+/// From an image to steps. Pure: no process, no root, no question to the host.
+final class RestorePlan {
+  static final int BOOTSTRAP_SIZE = 512 * 1024;
+
+  /// Room for the stub, the bootstrap and a temporary place of the vDSO.
+  private static final long GAP = 4 << 20;
+
+  private static final int PAGE = 4096;
+  private static final int PROT_WRITE = 2;
+
+  private RestorePlan() {}
+
+  /// The steps before descriptors are made, and those behind it.
+  record Steps(List<RestoreStep> create, List<RestoreStep> build, List<RestoreStep> finish) {
+    Steps {
+      create = List.copyOf(create);
+      build = List.copyOf(build);
+      finish = List.copyOf(finish);
+    }
+  }
+
+  static Steps of(ProcessState state, Pagemap pagemap) throws CheckpointException {
+    List<Vma> vmas = state.getMemory().getVmasList();
+    long gap = gap(vmas);
+    List<RestoreStep> create = new ArrayList<>();
+    create.add(new RestoreStep.CreateProcess(gap, state.getIdentity().getPid()));
+    create.add(
+        new RestoreStep.JoinSession(
+            state.getIdentity().getPid(),
+            state.getIdentity().getSession(),
+            state.getIdentity().getProcessGroup()));
+    create.add(new RestoreStep.EmptyAddressSpace(gap + (1 << 20), BOOTSTRAP_SIZE));
+    create.add(
+        new RestoreStep.PlaceVdso(
+            vmas.stream().filter(RestorePlan::isKernels).toList(), gap + (2 << 20)));
+
+    List<RestoreStep> build = new ArrayList<>();
+    List<PageRun> runs = processRuns(pagemap);
+    List<RestoreStep> finishVmas = new ArrayList<>();
+    long pages = 0;
+    for (PageRun run : runs) {
+      pages += run.getKind() == PageKind.PAGE_STORED ? run.getPages() : 0;
+    }
+    int at = 0;
+    for (Vma vma : vmas) {
+      if (isKernels(vma) || vma.getKind() == VmaKind.VMA_VSYSCALL) {
+        continue;
+      }
+      while (at < runs.size() && end(runs.get(at)) <= vma.getStart()) {
+        at++;
+      }
+      boolean filled = at < runs.size() && runs.get(at).getStart() < vma.getEnd();
+      boolean writable = filled && (vma.getProtection() & PROT_WRITE) == 0;
+      build.add(new RestoreStep.MapVma(vma, writable));
+      if (writable
+          || vma.getVmFlagsCount() > 0
+          || !vma.getName().isEmpty()
+          || vma.getProtectionKey() != 0) {
+        finishVmas.add(new RestoreStep.FinishVma(vma, writable));
+      }
+    }
+    build.add(new RestoreStep.FillPages(pages));
+    build.addAll(finishVmas);
+    build.add(new RestoreStep.SetLayout(state.getMemory(), state.getIdentity().getExecutable()));
+
+    List<RestoreStep> finish = new ArrayList<>();
+    List<Thread> threads = state.getThreadsList();
+    for (Thread thread : threads.subList(1, threads.size())) {
+      finish.add(new RestoreStep.CreateThread(thread.getTid()));
+    }
+    finish.add(new RestoreStep.SetActions(state.getSignals()));
+    finish.add(new RestoreStep.SetIdentity(state.getIdentity()));
+    for (Thread thread : threads) {
+      finish.add(new RestoreStep.ConfigureThread(thread, state.getIdentity().getDumpable()));
+    }
+    finish.add(new RestoreStep.QueueSignals(state.getSignals(), threads));
+    finish.add(new RestoreStep.SetTimers(state.getTimers()));
+    finish.add(new RestoreStep.ProvePages());
+    finish.add(new RestoreStep.RegisterRseq(threads));
+    finish.add(new RestoreStep.LoadRegisters(threads));
+    finish.add(new RestoreStep.Prove());
+    return new Steps(create, build, finish);
+  }
+
+  static boolean isKernels(Vma vma) {
+    return vma.getKind() == VmaKind.VMA_VDSO || vma.getKind() == VmaKind.VMA_VVAR;
+  }
+
+  static List<PageRun> processRuns(Pagemap pagemap) {
+    for (PageSpace space : pagemap.getSpacesList()) {
+      if (space.getId() == 0) {
+        return space.getRunsList();
+      }
+    }
+    return List.of();
+  }
+
+  private static long end(PageRun run) {
+    return run.getStart() + run.getPages() * PAGE;
+  }
+
+  /// A hole of the address space for what exists only during the restore: the lowest one from 16
+  /// MiB up, far from the kernel's own choices near the top.
+  private static long gap(List<Vma> vmas) throws CheckpointException {
+    long candidate = 16 << 20;
+    for (Vma vma : vmas) {
+      if (Long.compareUnsigned(candidate + GAP, vma.getStart()) <= 0) {
+        return candidate;
+      }
+      candidate = Math.max(candidate, vma.getEnd() + (1 << 20) + 0xfffff & ~0xfffffL);
+      if (candidate < 0 || candidate > 1L << 46) {
+        break;
+      }
+    }
+    if (candidate > 0 && candidate <= 1L << 46) {
+      return candidate;
+    }
+    throw new CheckpointException(
+        Outcome.UNSUPPORTED, "cannot plan the restore: the address space of the image has no hole");
+  }
+}

@@ -1,0 +1,599 @@
+package dev.jcr.restore;
+
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.codec.ImageReader;
+import dev.jcr.image.v1.Host;
+import dev.jcr.image.v1.Identity;
+import dev.jcr.image.v1.IntervalTimer;
+import dev.jcr.image.v1.PendingSignal;
+import dev.jcr.image.v1.PosixTimer;
+import dev.jcr.image.v1.ProcessState;
+import dev.jcr.image.v1.ResourceLimit;
+import dev.jcr.image.v1.SignalAction;
+import dev.jcr.image.v1.Thread;
+import dev.jcr.image.v1.Timers;
+import dev.jcr.parasite.arch.Machine;
+import dev.jcr.parasite.linux.Errno;
+import dev.jcr.parasite.linux.Fd;
+import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.linux.Prctl;
+import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.linux.SyscallException;
+import dev.jcr.parasite.procfs.Proc;
+import dev.jcr.parasite.ptrace.Ptrace;
+import dev.jcr.parasite.ptrace.Tracee;
+import dev.jcr.parasite.ptrace.WaitStatus;
+import dev.jcr.parasite.remote.OwnedProcess;
+import dev.jcr.parasite.remote.ProcessMemory;
+import dev.jcr.parasite.stub.StubProgram;
+import dev.jcr.restore.RestoredProcess.Timing;
+import dev.jcr.restore.memory.AddressSpace;
+import dev.jcr.restore.memory.PageFiller;
+import dev.jcr.restore.threads.RegisterLoader;
+import dev.jcr.restore.threads.ThreadBuilder;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/// Executes a plan on the tracer thread. Until [#thaw] the new process is killed by the kernel if
+/// jcr dies, and by [#close] if a step fails.
+final class RestoreSession implements AutoCloseable {
+  private static final int SIGKILL = 9;
+  private static final int SIGSTOP = 19;
+  private static final long ALL_BLOCKED = -1L;
+
+  /// CLONE_PARENT: jcr, not the stub, becomes the parent.
+  private static final long CLONE_PARENT = 0x8000;
+
+  /// CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM.
+  private static final long CLONE_THREAD_FLAGS = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000;
+
+  private static final int CLONE_ARGS_SIZE = 88;
+  private static final long OPTIONS =
+      Ptrace.O_EXITKILL | Ptrace.O_TRACESYSGOOD | Ptrace.O_TRACECLONE | Ptrace.O_TRACEFORK;
+
+  private final ImageReader image;
+  private final ProcessState state;
+  private final Machine machine = Machine.of(Kernel.HOST);
+  private final Host host;
+  private final List<Timing> timings = new ArrayList<>();
+  private final List<String> notes = new ArrayList<>();
+  private final Map<Integer, OwnedProcess> threads = new LinkedHashMap<>();
+  private final Map<Integer, long[]> loaded = new LinkedHashMap<>();
+  private int stubPid;
+  private long bootstrap;
+  private int bootstrapSize;
+  private @Nullable OwnedProcess process;
+  private @Nullable AddressSpace space;
+  private boolean done;
+
+  RestoreSession(ImageReader image, Host host) {
+    this.image = image;
+    this.state = image.state();
+    this.host = host;
+  }
+
+  List<Timing> timings() {
+    return List.copyOf(timings);
+  }
+
+  List<String> notes() {
+    return List.copyOf(notes);
+  }
+
+  private OwnedProcess process() {
+    if (process == null) {
+      throw new IllegalStateException("no process yet");
+    }
+    return process;
+  }
+
+  private AddressSpace space() {
+    if (space == null) {
+      throw new IllegalStateException("no address space yet");
+    }
+    return space;
+  }
+
+  void run(List<RestoreStep> steps) throws CheckpointException {
+    for (RestoreStep step : steps) {
+      long start = System.nanoTime();
+      try {
+        execute(step);
+      } catch (IOException e) {
+        throw new CheckpointException(
+            Outcome.FAILED, "cannot " + step.describe() + ": " + e.getMessage(), e);
+      }
+      String name = step.getClass().getSimpleName();
+      long took = (System.nanoTime() - start) / 1000;
+      if (!timings.isEmpty() && timings.getLast().step().equals(name)) {
+        took += timings.removeLast().microseconds();
+      }
+      timings.add(new Timing(name, took));
+    }
+  }
+
+  private void execute(RestoreStep step) throws CheckpointException, IOException {
+    switch (step) {
+      case RestoreStep.CreateProcess(long base, int pid) -> create(base, pid);
+      case RestoreStep.JoinSession(int pid, int session, int group) ->
+          joinSession(pid, session, group);
+      case RestoreStep.EmptyAddressSpace(long address, int size) -> {
+        bootstrap = address;
+        bootstrapSize = size;
+        space().empty(address, size);
+      }
+      case RestoreStep.PlaceVdso(var vmas, long temporary) -> space().placeVdso(vmas, temporary);
+      case RestoreStep.MapVma(var vma, boolean writable) -> space().map(vma, writable);
+      case RestoreStep.FillPages _ -> {
+        space().closeFile();
+        new PageFiller(image.pages(), process().memory()).fill();
+      }
+      case RestoreStep.FinishVma(var vma, boolean protect) -> space().finish(vma, protect);
+      case RestoreStep.SetLayout(var memory, var executable) -> space().layout(memory, executable);
+      case RestoreStep.CreateThread(int tid) -> createThread(tid);
+      case RestoreStep.SetActions(var signals) -> setActions(signals.getActionsList());
+      case RestoreStep.SetIdentity(var identity) -> setIdentity(identity);
+      case RestoreStep.ConfigureThread(var thread, int dumpable) -> {
+        ThreadBuilder builder = new ThreadBuilder(process().tid());
+        builder.configure(thread, inside(thread.getTid()));
+        builder.credentials(thread, inside(thread.getTid()), dumpable);
+      }
+      case RestoreStep.QueueSignals(var signals, var all) -> {
+        queue(process(), signals.getPendingList(), false);
+        for (Thread thread : all) {
+          queue(inside(thread.getTid()), thread.getPendingList(), true);
+        }
+      }
+      case RestoreStep.SetTimers(var timers) -> setTimers(timers);
+      case RestoreStep.LoadRegisters(var all) -> loadRegisters(all);
+      case RestoreStep.ProvePages _ -> new PageFiller(image.pages(), process().memory()).verify();
+      case RestoreStep.RegisterRseq(var all) -> {
+        ThreadBuilder builder = new ThreadBuilder(process().tid());
+        for (Thread thread : all) {
+          builder.registerRseq(thread, inside(thread.getTid()));
+        }
+      }
+      case RestoreStep.Prove _ -> prove();
+    }
+  }
+
+  private OwnedProcess inside(int tid) {
+    OwnedProcess thread = threads.get(tid);
+    if (thread == null) {
+      throw new IllegalStateException("no thread " + tid);
+    }
+    return thread;
+  }
+
+  private void create(long stubBase, int pid) throws CheckpointException, IOException {
+    stubPid = StubProgram.start(stubBase);
+    Tracee stub =
+        Tracee.seize(stubPid, OPTIONS)
+            .orElseThrow(() ->
+                new CheckpointException(
+                    Outcome.FAILED, "cannot start the stub program: it ended at once"));
+    stub.interrupt();
+    awaitEventStop(stub);
+    try (ProcessMemory stubMemory = ProcessMemory.open(stubPid)) {
+      long[] base = stub.general(machine.words());
+      long syscallAt = StubProgram.syscallAddress(stubBase);
+      OwnedProcess inStub = new OwnedProcess(machine, stub, stubMemory, base, syscallAt);
+      long stack = machine.sp(base) - 4096;
+      long child = cloneWithTid(inStub, stack, CLONE_PARENT, pid);
+      if (child == -Errno.EEXIST) {
+        throw pidInUse(pid, pid);
+      }
+      requireClone("create process " + pid, child);
+      Tracee tracee = Tracee.attached(pid);
+      awaitEventStop(tracee);
+      ProcessMemory memory = ProcessMemory.open(pid);
+      OwnedProcess created =
+          new OwnedProcess(machine, tracee, memory, tracee.general(machine.words()), syscallAt);
+      process = created;
+      threads.put(pid, created);
+      // Nothing may be delivered before the thaw.
+      tracee.setSignalMask(ALL_BLOCKED);
+      space = new AddressSpace(created, this::objectFd);
+    }
+    killStub();
+  }
+
+  private int objectFd(int object) {
+    throw new IllegalStateException("no object " + object);
+  }
+
+  /// clone3(2) with set_tid; the arguments lie at `scratch`.
+  private long cloneWithTid(OwnedProcess in, long scratch, long flags, int tid)
+      throws CheckpointException {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment arguments = arena.allocate(CLONE_ARGS_SIZE + 8, 8);
+      arguments.set(JAVA_LONG, 0, flags);
+      arguments.set(JAVA_LONG, 64, scratch + CLONE_ARGS_SIZE);
+      arguments.set(JAVA_LONG, 72, 1);
+      arguments.set(JAVA_INT, CLONE_ARGS_SIZE, tid);
+      in.write(scratch, arguments);
+    }
+    return in.call(Syscall.CLONE3, scratch, CLONE_ARGS_SIZE);
+  }
+
+  private static void requireClone(String what, long result) throws CheckpointException {
+    if (result == -Errno.EPERM) {
+      throw new CheckpointException(
+          Outcome.PERMISSION,
+          "cannot "
+              + what
+              + ": EPERM (operation not permitted); choosing a pid needs"
+              + " CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN");
+    }
+    if (Kernel.isError(result)) {
+      throw new CheckpointException(
+          Outcome.FAILED, "cannot " + what + ": " + Errno.describe((int) -result));
+    }
+  }
+
+  static CheckpointException pidInUse(int pid, int wanted) {
+    String by = "";
+    try {
+      Proc proc = Proc.of(wanted);
+      var status = proc.status();
+      by =
+          " by process "
+              + status.tgid()
+              + " ("
+              + status.name()
+              + (status.state() == 'Z' ? ", a zombie of " + status.ppid() : "")
+              + ")";
+    } catch (IOException _) {
+      // Gone again, or the id of a group or session.
+    }
+    return new CheckpointException(
+        Outcome.FAILED,
+        "cannot create "
+            + (pid == wanted ? "process " : "thread ")
+            + wanted
+            + ": EEXIST (the id is in use"
+            + by
+            + "); end that process, or restore in another pid namespace");
+  }
+
+  private static void awaitEventStop(Tracee tracee) throws CheckpointException {
+    while (true) {
+      WaitStatus status = tracee.await();
+      switch (status) {
+        case WaitStatus.EventStop(int event) when event == WaitStatus.EVENT_STOP -> {
+          return;
+        }
+        case WaitStatus.Exited _, WaitStatus.Killed _ ->
+            throw new CheckpointException(
+                Outcome.FAILED,
+                "cannot build the process: task " + tracee.tid() + " ended: " + status);
+        case WaitStatus.SignalStop _,
+            WaitStatus.GroupStop _,
+            WaitStatus.SyscallStop _,
+            WaitStatus.EventStop _ -> {
+          tracee.interrupt();
+          tracee.resume(0);
+        }
+      }
+    }
+  }
+
+  private void killStub() throws CheckpointException {
+    if (stubPid != 0) {
+      Kernel.raw(Syscall.KILL, stubPid, SIGKILL);
+      Tracee stub = Tracee.attached(stubPid);
+      while (!stub.await().ended()) {
+        // Its exit on the way.
+      }
+      stubPid = 0;
+    }
+  }
+
+  private void joinSession(int pid, int session, int group) throws CheckpointException {
+    if (session == pid) {
+      process().require("make a session", Syscall.SETSID);
+      return;
+    }
+    long own = Kernel.raw(Syscall.GETSID, 0);
+    if (own != session) {
+      notes.add(
+          "session %d: the process is in session %d of whoever restored it"
+              .formatted(session, own));
+    }
+    long result = process().call(Syscall.SETPGID, 0, group == pid ? 0 : group);
+    if (Kernel.isError(result) && group != Kernel.raw(Syscall.GETPGID, 0)) {
+      notes.add(
+          "process group %d: %s; the process is in group %d"
+              .formatted(group, Errno.describe((int) -result), Kernel.raw(Syscall.GETPGID, 0)));
+    }
+  }
+
+  private void createThread(int tid) throws CheckpointException {
+    OwnedProcess leader = process();
+    long result = cloneWithTid(leader, leader.scratch(), CLONE_THREAD_FLAGS, tid);
+    if (result == -Errno.EEXIST) {
+      throw pidInUse(leader.tid(), tid);
+    }
+    requireClone("create thread " + tid, result);
+    Tracee tracee = Tracee.attached(tid);
+    awaitEventStop(tracee);
+    OwnedProcess thread =
+        new OwnedProcess(machine, tracee, leader.memory(), leader.base(), leader.syscallAt());
+    thread.moveTo(leader.syscallAt(), leader.scratch(), leader.scratchSize());
+    threads.put(tid, thread);
+  }
+
+  private void setActions(List<SignalAction> actions) throws CheckpointException {
+    OwnedProcess inside = process();
+    Map<Integer, SignalAction> byNumber = new LinkedHashMap<>();
+    actions.forEach(action -> byNumber.put(action.getSignal(), action));
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment action = arena.allocate(32, 8);
+      for (int signal = 1; signal <= 64; signal++) {
+        if (signal == SIGKILL || signal == SIGSTOP) {
+          continue;
+        }
+        SignalAction wanted = byNumber.getOrDefault(signal, SignalAction.getDefaultInstance());
+        action.set(JAVA_LONG, 0, wanted.getHandler());
+        action.set(JAVA_LONG, 8, wanted.getFlags());
+        action.set(JAVA_LONG, 16, wanted.getRestorer());
+        action.set(JAVA_LONG, 24, wanted.getMask());
+        inside.write(inside.scratch(), action);
+        inside.require(
+            "set the action of signal " + signal,
+            Syscall.RT_SIGACTION,
+            signal,
+            inside.scratch(),
+            0,
+            8);
+      }
+    }
+  }
+
+  private void setIdentity(Identity identity) throws CheckpointException {
+    OwnedProcess inside = process();
+    try (Arena arena = Arena.ofConfined()) {
+      inside.write(inside.scratch(), arena.allocateFrom(identity.getWorkingDirectory()));
+    }
+    inside.require(
+        "change the directory to " + identity.getWorkingDirectory(),
+        Syscall.CHDIR,
+        inside.scratch());
+    inside.require("set umask", Syscall.UMASK, identity.getUmask());
+    inside.require(
+        "set personality", Syscall.PERSONALITY, Integer.toUnsignedLong(identity.getPersonality()));
+    write("oom_score_adj", Integer.toString(identity.getOomScoreAdj()));
+    write("coredump_filter", "0x" + Integer.toHexString(identity.getCoredumpFilter()));
+    prctl(identity.getChildSubreaper() ? 1 : 0, 0, Prctl.SET_CHILD_SUBREAPER, "child subreaper");
+    prctl(identity.getThpDisable(), 0, Prctl.SET_THP_DISABLE, "THP disable");
+    prctl(identity.getIoFlusher() ? 1 : 0, 0, Prctl.SET_IO_FLUSHER, "I/O flusher");
+    prctl(identity.getMemoryMerge() ? 1 : 0, 0, Prctl.SET_MEMORY_MERGE, "memory merge");
+    prctl(identity.getMemoryDenyWriteExecute(), 0, Prctl.SET_MDWE, "memory deny write execute");
+    if (identity.getTimestampCounterMode() > 1) {
+      inside.require(
+          "set the TSC mode", Syscall.PRCTL, Prctl.SET_TSC, identity.getTimestampCounterMode());
+    }
+    if (identity.getMachineCheckKill() != 2) {
+      // PR_MCE_KILL_SET 1; PR_MCE_KILL_DEFAULT is 2.
+      inside.require(
+          "set machine check kill",
+          Syscall.PRCTL,
+          Prctl.MCE_KILL,
+          1,
+          identity.getMachineCheckKill(),
+          0,
+          0);
+    }
+    for (ResourceLimit limit : identity.getLimitsList()) {
+      try (Arena arena = Arena.ofConfined()) {
+        MemorySegment pair = arena.allocate(16, 8);
+        pair.set(JAVA_LONG, 0, limit.getSoft());
+        pair.set(JAVA_LONG, 8, limit.getHard());
+        inside.write(inside.scratch(), pair);
+      }
+      inside.require(
+          "set limit " + limit.getResource() + " (raising a hard limit needs CAP_SYS_RESOURCE)",
+          Syscall.PRLIMIT64,
+          0,
+          limit.getResource(),
+          inside.scratch(),
+          0);
+    }
+  }
+
+  /// prctl(2) where the wanted value is not the one of a new process.
+  private void prctl(int wanted, int fresh, int option, String what) throws CheckpointException {
+    if (wanted != fresh) {
+      process().require("set " + what, Syscall.PRCTL, option, wanted, 0, 0, 0);
+    }
+  }
+
+  private void write(String file, String value) throws CheckpointException {
+    String path = "/proc/" + process().tid() + "/" + file;
+    try (Fd fd = Fd.open(path, Fd.O_WRONLY, 0);
+        Arena arena = Arena.ofConfined()) {
+      fd.writeFully(arena.allocateFrom(value).asSlice(0, value.length()), 0);
+    } catch (SyscallException e) {
+      throw new CheckpointException(
+          e.errno() == Errno.EACCES || e.errno() == Errno.EPERM
+              ? Outcome.PERMISSION
+              : Outcome.FAILED,
+          "cannot write " + value + " to " + path + ": " + Errno.describe(e.errno()),
+          e);
+    }
+  }
+
+  /// A task may queue any siginfo to itself; the rest is forbidden (kernel/signal.c,
+  /// do_rt_sigqueueinfo).
+  private void queue(OwnedProcess inside, List<PendingSignal> pending, boolean toThread)
+      throws CheckpointException {
+    for (PendingSignal signal : pending) {
+      if (signal.getSignal() == SIGSTOP || signal.getSignal() == SIGKILL) {
+        continue;
+      }
+      try (Arena arena = Arena.ofConfined()) {
+        inside.write(
+            inside.scratch(), arena.allocateFrom(JAVA_BYTE, signal.getInfo().toByteArray()));
+      }
+      int pid = process().tid();
+      String what = "queue signal " + signal.getSignal() + " to " + inside.tid();
+      if (toThread) {
+        inside.require(
+            what,
+            Syscall.RT_TGSIGQUEUEINFO,
+            pid,
+            inside.tid(),
+            signal.getSignal(),
+            inside.scratch());
+      } else {
+        inside.require(what, Syscall.RT_SIGQUEUEINFO, pid, signal.getSignal(), inside.scratch());
+      }
+    }
+  }
+
+  private void setTimers(Timers timers) throws CheckpointException {
+    OwnedProcess inside = process();
+    long at = inside.scratch();
+    boolean chosenIds =
+        timers.getPosixCount() > 0
+            && inside.call(Syscall.PRCTL, Prctl.TIMER_CREATE_RESTORE_IDS, 1, 0, 0, 0) == 0;
+    for (PosixTimer timer : timers.getPosixList()) {
+      createTimer(inside, timer, chosenIds);
+      try (Arena arena = Arena.ofConfined()) {
+        inside.write(
+            at, itimerspec(arena, timer.getInterval(), timer.getRemaining(), 1_000_000_000L));
+      }
+      inside.require("set timer " + timer.getId(), Syscall.TIMER_SETTIME, timer.getId(), 0, at, 0);
+    }
+    if (chosenIds) {
+      inside.require(
+          "end choosing timer ids", Syscall.PRCTL, Prctl.TIMER_CREATE_RESTORE_IDS, 0, 0, 0, 0);
+    }
+    for (IntervalTimer timer : timers.getIntervalList()) {
+      try (Arena arena = Arena.ofConfined()) {
+        inside.write(at, itimerspec(arena, timer.getInterval(), timer.getValue(), 1_000_000L));
+      }
+      inside.require(
+          "set interval timer " + timer.getWhich(), Syscall.SETITIMER, timer.getWhich(), at, 0);
+    }
+  }
+
+  /// Interval, then value, each as whole seconds and a rest in units of 1/`unit` second.
+  private static MemorySegment itimerspec(Arena arena, long interval, long value, long unit) {
+    MemorySegment spec = arena.allocate(32, 8);
+    spec.set(JAVA_LONG, 0, Long.divideUnsigned(interval, unit));
+    spec.set(JAVA_LONG, 8, Long.remainderUnsigned(interval, unit));
+    spec.set(JAVA_LONG, 16, Long.divideUnsigned(value, unit));
+    spec.set(JAVA_LONG, 24, Long.remainderUnsigned(value, unit));
+    return spec;
+  }
+
+  private void createTimer(OwnedProcess inside, PosixTimer timer, boolean chosenId)
+      throws CheckpointException {
+    long at = inside.scratch();
+    try (Arena arena = Arena.ofConfined()) {
+      // struct sigevent: value, signo, notify, tid; the wanted id behind it.
+      MemorySegment event = arena.allocate(72, 8);
+      event.set(JAVA_LONG, 0, timer.getValue());
+      event.set(JAVA_INT, 8, timer.getSignal());
+      event.set(JAVA_INT, 12, timer.getNotify());
+      event.set(JAVA_INT, 16, timer.getThread());
+      event.set(JAVA_INT, 64, timer.getId());
+      inside.write(at, event);
+      MemorySegment id = arena.allocate(JAVA_INT);
+      while (true) {
+        inside.require(
+            "create timer " + timer.getId(), Syscall.TIMER_CREATE, timer.getClock(), at, at + 64);
+        inside.read(at + 64, id);
+        int got = id.get(JAVA_INT, 0);
+        if (got == timer.getId()) {
+          return;
+        }
+        // Older kernels count up: make and drop timers until the number comes.
+        inside.require("drop timer " + got, Syscall.TIMER_DELETE, got);
+        if (chosenId || got > timer.getId()) {
+          throw new CheckpointException(
+              Outcome.FAILED,
+              "cannot create timer " + timer.getId() + ": the kernel gave id " + got);
+        }
+      }
+    }
+  }
+
+  private void loadRegisters(List<Thread> all) throws CheckpointException {
+    RegisterLoader loader = new RegisterLoader(state.getHost(), host);
+    for (Thread thread : all) {
+      OwnedProcess inside = inside(thread.getTid());
+      long[] words = RegisterLoader.words(thread);
+      loaded.put(thread.getTid(), words);
+      if (thread.getTid() == process().tid()) {
+        inside.require("unmap the bootstrap pages", Syscall.MUNMAP, bootstrap, bootstrapSize);
+      }
+    }
+    for (Thread thread : all) {
+      OwnedProcess inside = inside(thread.getTid());
+      inside.toEventStop();
+      inside.tracee().setSignalMask(thread.getSignalMask());
+      loader.load(thread, inside.tracee(), words(thread.getTid()));
+    }
+  }
+
+  private long[] words(int tid) {
+    long[] words = loaded.get(tid);
+    if (words == null) {
+      throw new IllegalStateException("no registers of " + tid);
+    }
+    return words;
+  }
+
+  private void prove() throws CheckpointException, IOException {
+    RegisterLoader loader = new RegisterLoader(state.getHost(), host);
+    for (Thread thread : state.getThreadsList()) {
+      loader.verify(thread, inside(thread.getTid()).tracee(), words(thread.getTid()));
+    }
+  }
+
+  /// Lets the process run. After this it does not depend on jcr any more.
+  void thaw(boolean stopped) throws CheckpointException {
+    for (OwnedProcess thread : threads.values()) {
+      thread.tracee().setOptions(0);
+    }
+    int stoppedBy = state.getSignals().getStoppedBy();
+    if (stopped || stoppedBy != 0) {
+      Kernel.raw(Syscall.KILL, process().tid(), stopped ? SIGSTOP : stoppedBy);
+    }
+    done = true;
+    for (OwnedProcess thread : threads.values()) {
+      thread.tracee().detach(0);
+    }
+  }
+
+  @Override
+  public void close() throws CheckpointException {
+    if (process != null) {
+      if (!done) {
+        Kernel.raw(Syscall.KILL, process.tid(), SIGKILL);
+        List<OwnedProcess> all = new ArrayList<>(threads.values());
+        for (int i = all.size() - 1; i >= 0; i--) {
+          while (!all.get(i).tracee().await().ended()) {
+            // Its exit on the way.
+          }
+        }
+      }
+      process.memory().close();
+      process = null;
+    }
+    killStub();
+  }
+}

@@ -1,0 +1,202 @@
+package dev.jcr.restore;
+
+import dev.jcr.image.v1.FileIdentity;
+import dev.jcr.image.v1.Identity;
+import dev.jcr.image.v1.Memory;
+import dev.jcr.image.v1.Signals;
+import dev.jcr.image.v1.Thread;
+import dev.jcr.image.v1.Timers;
+import dev.jcr.image.v1.Vma;
+import java.util.List;
+
+/// One step of a plan. Steps are values: a plan can be printed, compared and tested without a
+/// process; [RestoreSession] executes them.
+public sealed interface RestoreStep {
+  /// One line for people.
+  String describe();
+
+  /// Starts the stub program and clones the process with its pid from it.
+  record CreateProcess(long stubBase, int pid) implements RestoreStep {
+    @Override
+    public String describe() {
+      return "create process " + pid + " from a stub at 0x" + Long.toHexString(stubBase);
+    }
+  }
+
+  /// Gives the process its session and group.
+  record JoinSession(int pid, int session, int group) implements RestoreStep {
+    @Override
+    public String describe() {
+      return "session " + session + ", process group " + group;
+    }
+  }
+
+  /// Sheds the stub's memory but for the kernel's mappings, and runs from a page of its own.
+  record EmptyAddressSpace(long bootstrap, int size) implements RestoreStep {
+    @Override
+    public String describe() {
+      return "empty the address space but for 0x%x-0x%x".formatted(bootstrap, bootstrap + size);
+    }
+  }
+
+  /// Moves the kernel's mappings to where the image has them; an empty list removes them.
+  record PlaceVdso(List<Vma> vmas, long temporary) implements RestoreStep {
+    public PlaceVdso {
+      vmas = List.copyOf(vmas);
+    }
+
+    @Override
+    public String describe() {
+      return vmas.isEmpty()
+          ? "remove the vDSO"
+          : "move the vDSO to 0x%x".formatted(vmas.getLast().getStart());
+    }
+  }
+
+  /// Maps one VMA.
+  ///
+  /// @param writable it is mapped writable first, because pages will be put into it
+  record MapVma(Vma vma, boolean writable) implements RestoreStep {
+    @Override
+    public String describe() {
+      String what =
+          vma.hasFile()
+              ? vma.getFile().getPath() + " at offset " + vma.getOffset()
+              : vma.getObjectId() != 0 ? "object " + vma.getObjectId() : "anonymous";
+      return "map 0x%x-0x%x %s, %s"
+          .formatted(vma.getStart(), vma.getEnd(), protection(vma.getProtection()), what);
+    }
+  }
+
+  /// Puts stored pages into the mappings.
+  record FillPages(long pages) implements RestoreStep {
+    @Override
+    public String describe() {
+      return "fill " + pages + " pages";
+    }
+  }
+
+  /// Sets final protection, advice, locks and name.
+  record FinishVma(Vma vma, boolean protect) implements RestoreStep {
+    @Override
+    public String describe() {
+      return "finish 0x%x-0x%x %s%s"
+          .formatted(
+              vma.getStart(),
+              vma.getEnd(),
+              protection(vma.getProtection()),
+              vma.getVmFlagsList().isEmpty() ? "" : " " + vma.getVmFlagsList());
+    }
+  }
+
+  /// brk, stack, argument and environment ranges, auxv and the executable.
+  record SetLayout(Memory memory, FileIdentity executable) implements RestoreStep {
+    @Override
+    public String describe() {
+      return "memory layout, executable " + executable.getPath();
+    }
+  }
+
+  /// Working directory, umask, personality, limits and other process-wide settings.
+  record SetIdentity(Identity identity) implements RestoreStep {
+    @Override
+    public String describe() {
+      return "working directory " + identity.getWorkingDirectory();
+    }
+  }
+
+  /// Makes a thread with its tid.
+  record CreateThread(int tid) implements RestoreStep {
+    @Override
+    public String describe() {
+      return "create thread " + tid;
+    }
+  }
+
+  /// Lists, stacks, scheduling, credentials of a thread.
+  record ConfigureThread(Thread thread, int dumpable) implements RestoreStep {
+    @Override
+    public String describe() {
+      return "configure thread " + thread.getTid();
+    }
+  }
+
+  /// Signal actions.
+  record SetActions(Signals signals) implements RestoreStep {
+    @Override
+    public String describe() {
+      return "signal actions of " + signals.getActionsCount() + " signals";
+    }
+  }
+
+  /// Pending signals of the process and of its threads.
+  record QueueSignals(Signals signals, List<Thread> threads) implements RestoreStep {
+    public QueueSignals {
+      threads = List.copyOf(threads);
+    }
+
+    @Override
+    public String describe() {
+      int count = signals.getPendingCount();
+      for (Thread thread : threads) {
+        count += thread.getPendingCount();
+      }
+      return count + " pending signals";
+    }
+  }
+
+  /// Interval and POSIX timers; late, since they run from here.
+  record SetTimers(Timers timers) implements RestoreStep {
+    @Override
+    public String describe() {
+      return (timers.getIntervalCount() + timers.getPosixCount()) + " timers";
+    }
+  }
+
+  /// Final registers of all threads; the bootstrap page goes.
+  record LoadRegisters(List<Thread> threads) implements RestoreStep {
+    public LoadRegisters {
+      threads = List.copyOf(threads);
+    }
+
+    @Override
+    public String describe() {
+      return "registers of " + threads.size() + " threads";
+    }
+  }
+
+  /// Reads all pages back and compares them with the image. Before [RegisterRseq], because from
+  /// there on the kernel writes into the process.
+  record ProvePages() implements RestoreStep {
+    @Override
+    public String describe() {
+      return "read back and compare the pages";
+    }
+  }
+
+  /// Restartable sequences of all threads.
+  record RegisterRseq(List<Thread> threads) implements RestoreStep {
+    public RegisterRseq {
+      threads = List.copyOf(threads);
+    }
+
+    @Override
+    public String describe() {
+      return "rseq of " + threads.stream().filter(Thread::hasRseq).count() + " threads";
+    }
+  }
+
+  /// Reads registers and mappings back and compares them with the image.
+  record Prove() implements RestoreStep {
+    @Override
+    public String describe() {
+      return "read back and compare registers and mappings";
+    }
+  }
+
+  private static String protection(int bits) {
+    return ((bits & 1) != 0 ? "r" : "-")
+        + ((bits & 2) != 0 ? "w" : "-")
+        + ((bits & 4) != 0 ? "x" : "-");
+  }
+}

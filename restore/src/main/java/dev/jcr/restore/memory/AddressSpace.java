@@ -1,0 +1,280 @@
+package dev.jcr.restore.memory;
+
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.v1.FileIdentity;
+import dev.jcr.image.v1.Memory;
+import dev.jcr.image.v1.Vma;
+import dev.jcr.image.v1.VmaKind;
+import dev.jcr.parasite.linux.Errno;
+import dev.jcr.parasite.linux.Fd;
+import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.linux.Prctl;
+import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.procfs.MapsEntry;
+import dev.jcr.parasite.procfs.Proc;
+import dev.jcr.parasite.remote.OwnedProcess;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+import java.util.function.IntUnaryOperator;
+
+/// Builds the mappings of a new process by calls made inside it.
+public final class AddressSpace {
+  private static final int PROT_WRITE = 2;
+  private static final int PROT_ALL = 7;
+  private static final int MAP_SHARED = 1;
+  private static final int MAP_PRIVATE = 2;
+  private static final int MAP_ANONYMOUS = 0x20;
+  private static final int MAP_FIXED_NOREPLACE = 0x100000;
+  private static final int MREMAP_MAYMOVE_FIXED = 3;
+  private static final int MLOCK_ONFAULT = 1;
+  private static final byte[] BREAKPOINT_X86_64 = {0x0f, 0x05, (byte) 0xcc};
+
+  private final OwnedProcess process;
+  private final IntUnaryOperator objectFd;
+  private final Proc proc;
+  private String openPath = "";
+  private boolean openWritable;
+  private long openFd = -1;
+
+  /// @param objectFd descriptor in the new process of a shared object's content, by object id
+  public AddressSpace(OwnedProcess process, IntUnaryOperator objectFd) {
+    this.process = process;
+    this.objectFd = objectFd;
+    this.proc = Proc.of(process.tid());
+  }
+
+  /// Maps code and scratch pages at `bootstrap`, moves there, and unmaps all else but the kernel's
+  /// own mappings.
+  public void empty(long bootstrap, int size) throws CheckpointException, IOException {
+    long at =
+        process.require(
+            "map the bootstrap pages",
+            Syscall.MMAP,
+            bootstrap,
+            size,
+            PROT_ALL,
+            MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+            -1,
+            0);
+    try (Arena arena = Arena.ofConfined()) {
+      process.write(at, arena.allocateFrom(JAVA_BYTE, BREAKPOINT_X86_64));
+    }
+    process.moveTo(at, at + 4096, size - 4096);
+    for (MapsEntry entry : proc.maps()) {
+      boolean own = entry.start() >= bootstrap && entry.end() <= bootstrap + size;
+      if (!own && !isKernels(entry) && !entry.path().equals("[vsyscall]")) {
+        process.require(
+            "unmap the stub", Syscall.MUNMAP, entry.start(), entry.end() - entry.start());
+      }
+    }
+  }
+
+  private static boolean isKernels(MapsEntry entry) {
+    return entry.path().equals("[vdso]") || entry.path().startsWith("[vvar");
+  }
+
+  /// Moves each of the kernel's mappings as a whole, first to `temporary`, because the places may
+  /// overlap. They keep their distances, which the code in the vDSO relies on.
+  public void placeVdso(List<Vma> wanted, long temporary) throws CheckpointException, IOException {
+    List<MapsEntry> own = proc.maps().stream().filter(AddressSpace::isKernels).toList();
+    if (wanted.isEmpty()) {
+      for (MapsEntry entry : own) {
+        process.require(
+            "unmap " + entry.path(), Syscall.MUNMAP, entry.start(), entry.end() - entry.start());
+      }
+      return;
+    }
+    boolean same = own.size() == wanted.size();
+    for (int i = 0; same && i < own.size(); i++) {
+      same =
+          own.get(i).end() - own.get(i).start() == wanted.get(i).getEnd() - wanted.get(i).getStart()
+              && own.get(i).path().equals("[vdso]")
+                  == (wanted.get(i).getKind() == VmaKind.VMA_VDSO);
+    }
+    if (!same) {
+      throw new CheckpointException(
+          Outcome.IMAGE,
+          "cannot place the vDSO: this kernel's vDSO mappings differ from the image's; restore on"
+              + " the kernel build that the image was made on");
+    }
+    long delta = temporary - own.getFirst().start();
+    for (MapsEntry entry : own) {
+      move(entry.path(), entry.start(), entry.end() - entry.start(), entry.start() + delta);
+    }
+    for (int i = 0; i < own.size(); i++) {
+      move(
+          own.get(i).path(),
+          own.get(i).start() + delta,
+          own.get(i).end() - own.get(i).start(),
+          wanted.get(i).getStart());
+    }
+  }
+
+  private void move(String what, long from, long size, long to) throws CheckpointException {
+    if (from != to) {
+      process.require("move " + what, Syscall.MREMAP, from, size, size, MREMAP_MAYMOVE_FIXED, to);
+    }
+  }
+
+  /// mmap(2) of one VMA; `writable` adds PROT_WRITE until [#finish].
+  public void map(Vma vma, boolean writable) throws CheckpointException {
+    int protection = vma.getProtection() | (writable ? PROT_WRITE : 0);
+    long length = vma.getEnd() - vma.getStart();
+    boolean shared =
+        vma.getKind() == VmaKind.VMA_SHARED_FILE || vma.getKind() == VmaKind.VMA_SHARED_MEMORY;
+    int flags = vma.getFlags() | MAP_FIXED_NOREPLACE | (shared ? MAP_SHARED : MAP_PRIVATE);
+    long fd;
+    if (vma.getObjectId() != 0) {
+      fd = objectFd.applyAsInt(vma.getObjectId());
+    } else if (vma.hasFile()) {
+      fd = open(vma.getFile(), vma.getMayWrite());
+    } else {
+      flags |= MAP_ANONYMOUS;
+      fd = -1;
+    }
+    long result =
+        process.call(Syscall.MMAP, vma.getStart(), length, protection, flags, fd, vma.getOffset());
+    if (result != vma.getStart()) {
+      String reason =
+          Kernel.isError(result)
+              ? Errno.describe((int) -result)
+              : "it was placed at 0x" + Long.toHexString(result);
+      throw new CheckpointException(
+          result == -Errno.EPERM || result == -Errno.EACCES ? Outcome.PERMISSION : Outcome.FAILED,
+          "cannot map 0x%x-0x%x%s: %s"
+              .formatted(
+                  vma.getStart(),
+                  vma.getEnd(),
+                  vma.hasFile() ? " of " + vma.getFile().getPath() : "",
+                  reason));
+    }
+  }
+
+  /// Mappings of one file follow each other: the last file stays open.
+  private long open(FileIdentity file, boolean writable) throws CheckpointException {
+    if (openFd >= 0 && file.getPath().equals(openPath) && openWritable == writable) {
+      return openFd;
+    }
+    closeFile();
+    writeScratch(file.getPath());
+    openFd =
+        process.require(
+            "open " + file.getPath(),
+            Syscall.OPENAT,
+            Fd.AT_FDCWD,
+            process.scratch(),
+            (writable ? Fd.O_RDWR : Fd.O_RDONLY) | Fd.O_CLOEXEC,
+            0);
+    openPath = file.getPath();
+    openWritable = writable;
+    return openFd;
+  }
+
+  /// Closes what [#map] kept open.
+  public void closeFile() throws CheckpointException {
+    if (openFd >= 0) {
+      process.call(Syscall.CLOSE, openFd);
+      openFd = -1;
+    }
+  }
+
+  /// A string at the start of the scratch memory.
+  private void writeScratch(String text) throws CheckpointException {
+    try (Arena arena = Arena.ofConfined()) {
+      process.write(process.scratch(), arena.allocateFrom(text));
+    }
+  }
+
+  /// Final protection, advice, locks and name.
+  public void finish(Vma vma, boolean protect) throws CheckpointException {
+    long start = vma.getStart();
+    long length = vma.getEnd() - start;
+    String what = "0x%x-0x%x".formatted(start, vma.getEnd());
+    if (protect) {
+      process.require("protect " + what, Syscall.MPROTECT, start, length, vma.getProtection());
+    }
+    if (!vma.getName().isEmpty()) {
+      try (Arena arena = Arena.ofConfined()) {
+        byte[] name = vma.getName().toByteArray();
+        MemorySegment text = arena.allocate(name.length + 1L);
+        MemorySegment.copy(name, 0, text, JAVA_BYTE, 0, name.length);
+        process.write(process.scratch(), text);
+      }
+      process.require(
+          "name " + what, Syscall.PRCTL, Prctl.SET_VMA, 0, start, length, process.scratch());
+    }
+    for (String flag : vma.getVmFlagsList()) {
+      switch (flag) {
+        case "lo" -> {
+          if (vma.getVmFlagsList().contains("lf")) {
+            process.require("lock " + what, Syscall.MLOCK2, start, length, MLOCK_ONFAULT);
+          } else {
+            process.require("lock " + what, Syscall.MLOCK, start, length);
+          }
+        }
+        case "sr" -> advise(what, start, length, 2);
+        case "rr" -> advise(what, start, length, 1);
+        case "dc" -> advise(what, start, length, 10);
+        case "dd" -> advise(what, start, length, 16);
+        case "wf" -> advise(what, start, length, 18);
+        case "hg" -> advise(what, start, length, 14);
+        case "nh" -> advise(what, start, length, 15);
+        case "mg" -> advise(what, start, length, 12);
+        case "sl" -> process.require("seal " + what, Syscall.MSEAL, start, length, 0);
+        default -> {}
+      }
+    }
+  }
+
+  private void advise(String what, long start, long length, int advice) throws CheckpointException {
+    process.require("advise " + what, Syscall.MADVISE, start, length, advice);
+  }
+
+  /// prctl(PR_SET_MM, PR_SET_MM_MAP): ranges, auxv and the executable. The stub's executable must
+  /// not be mapped any more.
+  public void layout(Memory memory, FileIdentity executable) throws CheckpointException {
+    long fd = open(executable, false);
+    int mapSize = 104;
+    byte[] auxv = memory.getAuxv().toByteArray();
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment map = arena.allocate(mapSize + auxv.length, 8);
+      long[] words = {
+        memory.getStartCode(),
+        memory.getEndCode(),
+        memory.getStartData(),
+        memory.getEndData(),
+        memory.getStartBrk(),
+        memory.getBrk(),
+        memory.getStartStack(),
+        memory.getArgStart(),
+        memory.getArgEnd(),
+        memory.getEnvStart(),
+        memory.getEnvEnd(),
+        process.scratch() + mapSize
+      };
+      for (int i = 0; i < words.length; i++) {
+        map.setAtIndex(JAVA_LONG, i, words[i]);
+      }
+      map.set(JAVA_INT, 96, auxv.length);
+      map.set(JAVA_INT, 100, (int) fd);
+      MemorySegment.copy(auxv, 0, map, JAVA_BYTE, mapSize, auxv.length);
+      process.write(process.scratch(), map);
+    }
+    process.require(
+        "set the memory layout and executable " + executable.getPath(),
+        Syscall.PRCTL,
+        Prctl.SET_MM,
+        Prctl.SET_MM_MAP,
+        process.scratch(),
+        mapSize,
+        0);
+    closeFile();
+  }
+}

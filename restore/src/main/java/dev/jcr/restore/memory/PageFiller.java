@@ -1,0 +1,140 @@
+package dev.jcr.restore.memory;
+
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.pages.ChunkRuns;
+import dev.jcr.image.pages.PageReader;
+import dev.jcr.image.pages.PageWriter;
+import dev.jcr.parasite.remote.ProcessMemory;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.util.List;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.zip.CRC32C;
+import org.jspecify.annotations.Nullable;
+
+/// Moves page contents between the page store and a process, chunk by chunk on two threads.
+public final class PageFiller {
+  private static final int THREADS = 2;
+  private static final int PROCESS_SPACE = 0;
+
+  /// IOV_MAX.
+  private static final int MOST_RANGES = 1024;
+
+  private final PageReader reader;
+  private final ProcessMemory memory;
+
+  public PageFiller(PageReader reader, ProcessMemory memory) {
+    this.reader = reader;
+    this.memory = memory;
+  }
+
+  @FunctionalInterface
+  private interface ChunkWork {
+    void run(ChunkRuns chunk, ByteBuffer buffer) throws CheckpointException;
+  }
+
+  /// Writes all stored pages of the address space.
+  public void fill() throws CheckpointException {
+    forEachChunk((chunk, buffer) -> {
+      buffer.clear();
+      reader.read(chunk.chunk(), buffer);
+      transfer(chunk, MemorySegment.ofBuffer(buffer.clear()), false);
+    });
+  }
+
+  /// Reads all pages back and compares their checksums with the image's.
+  public void verify() throws CheckpointException {
+    forEachChunk((chunk, buffer) -> {
+      int length = reader.contentLength(chunk.chunk());
+      transfer(chunk, MemorySegment.ofBuffer(buffer.clear()), true);
+      CRC32C crc = new CRC32C();
+      crc.update(buffer.clear().limit(length));
+      if ((int) crc.getValue() != reader.contentCrc(chunk.chunk())) {
+        throw new CheckpointException(
+            Outcome.FAILED,
+            "cannot prove the restored process: pages from 0x%x on differ from the image"
+                .formatted(chunk.runs().getFirst().start()));
+      }
+    });
+  }
+
+  private void transfer(ChunkRuns chunk, MemorySegment data, boolean read)
+      throws CheckpointException {
+    List<ChunkRuns.Run> runs = chunk.runs();
+    long[] addresses = new long[Math.min(runs.size(), MOST_RANGES)];
+    long[] lengths = new long[addresses.length];
+    long offset = 0;
+    int at = 0;
+    while (at < runs.size()) {
+      int count = Math.min(addresses.length, runs.size() - at);
+      long bytes = 0;
+      for (int i = 0; i < count; i++) {
+        addresses[i] = runs.get(at + i).start();
+        lengths[i] = (long) runs.get(at + i).pages() * reader.pageSize();
+        bytes += lengths[i];
+      }
+      MemorySegment part = data.asSlice(offset, bytes);
+      if (!read) {
+        memory.writeRanges(addresses, lengths, count, part);
+      } else if (!memory.readRanges(addresses, lengths, count, part)) {
+        long position = 0;
+        for (int i = 0; i < count; i++) {
+          memory.read(addresses[i], part.asSlice(position, lengths[i]));
+          position += lengths[i];
+        }
+      }
+      offset += bytes;
+      at += count;
+    }
+  }
+
+  private void forEachChunk(ChunkWork work) throws CheckpointException {
+    List<ChunkRuns> chunks =
+        reader.layout().stream().filter(chunk -> chunk.space() == PROCESS_SPACE).toList();
+    AtomicInteger next = new AtomicInteger();
+    AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
+    Runnable body =
+        () -> {
+          try {
+            ByteBuffer buffer = ByteBuffer.allocateDirect(PageWriter.CHUNK_BYTES);
+            for (int i = next.getAndIncrement();
+                i < chunks.size() && failure.get() == null;
+                i = next.getAndIncrement()) {
+              work.run(chunks.get(i), buffer);
+            }
+          } catch (CheckpointException | RuntimeException | Error e) {
+            failure.compareAndSet(null, e);
+          }
+        };
+    Thread[] others = new Thread[chunks.size() < 4 ? 0 : THREADS - 1];
+    for (int i = 0; i < others.length; i++) {
+      others[i] = Thread.ofPlatform().daemon().name("jcr-fill-" + i).start(body);
+    }
+    body.run();
+    for (Thread other : others) {
+      joinFully(other);
+    }
+    switch (failure.get()) {
+      case null -> {}
+      case CheckpointException e ->
+          throw new CheckpointException(e.outcome(), String.valueOf(e.getMessage()), e);
+      case Throwable e -> throw new IllegalStateException(e);
+    }
+  }
+
+  private static void joinFully(Thread thread) {
+    boolean interrupted = false;
+    while (thread.isAlive()) {
+      try {
+        thread.join();
+      } catch (InterruptedException _) {
+        interrupted = true;
+      }
+    }
+    if (interrupted) {
+      Thread.currentThread().interrupt();
+    }
+  }
+}

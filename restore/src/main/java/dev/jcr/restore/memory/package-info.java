@@ -1,0 +1,4 @@
+@NullMarked
+package dev.jcr.restore.memory;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,89 @@
+package dev.jcr.restore.threads;
+
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.registers.Xsave;
+import dev.jcr.image.v1.Host;
+import dev.jcr.image.v1.Thread;
+import dev.jcr.image.v1.X8664Registers;
+import dev.jcr.parasite.linux.Errno;
+import dev.jcr.parasite.ptrace.Tracee;
+import dev.jcr.parasite.remote.Xstate;
+import java.util.Arrays;
+
+/// Writes the complete x86_64 registers of a thread in an event stop, and reads them back.
+public final class RegisterLoader {
+  /// offsetof(struct user, u_debugreg).
+  private static final int DEBUG_REGISTERS = 848;
+
+  private final long imageFeatures;
+  private final Xsave.Layout layout;
+
+  /// @param image the host the image was made on
+  /// @param host this host, whose layout the registers take
+  public RegisterLoader(Host image, Host host) {
+    this.imageFeatures = image.getX86().getXfeatures();
+    this.layout = Xsave.Layout.of(host.getX86());
+  }
+
+  /// Extended state first, general registers last.
+  ///
+  /// @param general the words to load, which differ from the image's while a call is resumed
+  public void load(Thread thread, Tracee tracee, long[] general) throws CheckpointException {
+    X8664Registers registers = thread.getRegisters().getX8664();
+    if (!registers.getFxsave().isEmpty()) {
+      byte[] image = image(registers);
+      long result = Xstate.write(tracee, image);
+      if (result < 0) {
+        throw new CheckpointException(
+            Outcome.FAILED,
+            "cannot write the extended registers of thread "
+                + thread.getTid()
+                + ": "
+                + Errno.describe((int) -result));
+      }
+    }
+    for (int i = 0; i < registers.getDebugCount(); i++) {
+      int number = i < 4 ? i : i + 2;
+      tracee.pokeUser(DEBUG_REGISTERS + 8L * number, registers.getDebug(i));
+    }
+    tracee.setGeneral(general);
+  }
+
+  private byte[] image(X8664Registers registers) throws CheckpointException {
+    return Xsave.build(registers, imageFeatures, layout);
+  }
+
+  /// Compares what the kernel shows with the image.
+  ///
+  /// @param general what was loaded
+  public void verify(Thread thread, Tracee tracee, long[] general) throws CheckpointException {
+    long[] now = tracee.general(general.length);
+    for (int i = 0; i < general.length; i++) {
+      if (now[i] != general[i]) {
+        throw new CheckpointException(
+            Outcome.FAILED,
+            "cannot prove thread %d: register word %d is 0x%x, the image has 0x%x"
+                .formatted(thread.getTid(), i, now[i], general[i]));
+      }
+    }
+    X8664Registers registers = thread.getRegisters().getX8664();
+    if (registers.getFxsave().isEmpty()) {
+      return;
+    }
+    X8664Registers.Builder back = X8664Registers.newBuilder();
+    Xsave.parse(Xstate.read(tracee), layout, back);
+    if (!Arrays.equals(image(back.build()), image(registers))) {
+      throw new CheckpointException(
+          Outcome.FAILED,
+          "cannot prove thread " + thread.getTid() + ": its extended registers differ");
+    }
+  }
+
+  /// The general registers of the image as words.
+  public static long[] words(Thread thread) {
+    return thread.getRegisters().getX8664().getGeneralList().stream()
+        .mapToLong(Long::longValue)
+        .toArray();
+  }
+}

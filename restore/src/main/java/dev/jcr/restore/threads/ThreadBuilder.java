@@ -1,0 +1,271 @@
+package dev.jcr.restore.threads;
+
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.v1.Credentials;
+import dev.jcr.image.v1.Scheduling;
+import dev.jcr.image.v1.Thread;
+import dev.jcr.parasite.linux.Errno;
+import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.linux.Prctl;
+import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.linux.SyscallException;
+import dev.jcr.parasite.procfs.ProcStatus;
+import dev.jcr.parasite.remote.OwnedProcess;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+
+/// Gives a new thread what the kernel keeps per task.
+public final class ThreadBuilder {
+  private static final int SCHED_ATTR_SIZE = 56;
+  private static final int SCHED_DEADLINE = 6;
+  private static final int CAPABILITY_VERSION_3 = 0x20080522;
+  private static final int SECBIT_KEEP_CAPS = 1 << 4;
+  private static final int SECBIT_NO_SETUID_FIXUP = 1 << 2;
+  private static final int IOPRIO_WHO_PROCESS = 1;
+  private static final int SS_DISABLE = 2;
+
+  /// SS_ONSTACK: reported while the thread runs on its signal stack, never set.
+  private static final int SS_ONSTACK = 1;
+
+  private final int pid;
+
+  public ThreadBuilder(int pid) {
+    this.pid = pid;
+  }
+
+  /// Everything but credentials, which take the right to do the rest.
+  public void configure(Thread thread, OwnedProcess inside) throws CheckpointException {
+    int tid = thread.getTid();
+    name(thread, inside);
+    if (thread.getClearChildTid() != 0) {
+      inside.require(
+          "set clear_child_tid of thread " + tid,
+          Syscall.SET_TID_ADDRESS,
+          thread.getClearChildTid());
+    }
+    if (thread.getRobustList() != 0) {
+      inside.require(
+          "set the robust list of thread " + tid,
+          Syscall.SET_ROBUST_LIST,
+          thread.getRobustList(),
+          thread.getRobustListLength());
+    }
+    if ((thread.getSignalStack().getFlags() & SS_DISABLE) == 0) {
+      try (Arena arena = Arena.ofConfined()) {
+        MemorySegment stack = arena.allocate(24, 8);
+        stack.set(JAVA_LONG, 0, thread.getSignalStack().getAddress());
+        stack.set(JAVA_INT, 8, thread.getSignalStack().getFlags() & ~SS_ONSTACK);
+        stack.set(JAVA_LONG, 16, thread.getSignalStack().getSize());
+        inside.write(inside.scratch(), stack);
+      }
+      inside.require(
+          "set the signal stack of thread " + tid, Syscall.SIGALTSTACK, inside.scratch(), 0);
+    }
+    inside.require(
+        "set timer slack of thread " + tid,
+        Syscall.PRCTL,
+        Prctl.SET_TIMERSLACK,
+        thread.getTimerSlack());
+    schedule(thread);
+  }
+
+  /// Registering rseq(2) lets the kernel write into the thread's area at any time: last.
+  public void registerRseq(Thread thread, OwnedProcess inside) throws CheckpointException {
+    if (thread.hasRseq()) {
+      inside.require(
+          "register rseq of thread " + thread.getTid(),
+          Syscall.RSEQ,
+          thread.getRseq().getAddress(),
+          thread.getRseq().getLength(),
+          0,
+          Integer.toUnsignedLong(thread.getRseq().getSignature()));
+    }
+  }
+
+  /// By the thread itself: /proc/TID/comm takes names only from its own process.
+  private static void name(Thread thread, OwnedProcess inside) throws CheckpointException {
+    byte[] name = thread.getComm().toByteArray();
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment bytes = arena.allocate(name.length + 1L);
+      MemorySegment.copy(name, 0, bytes, JAVA_BYTE, 0, name.length);
+      inside.write(inside.scratch(), bytes);
+    }
+    inside.require(
+        "name thread " + thread.getTid(), Syscall.PRCTL, Prctl.SET_NAME, inside.scratch());
+  }
+
+  /// sched_setattr(2), sched_setaffinity(2) and ioprio_set(2) from outside.
+  private void schedule(Thread thread) throws CheckpointException {
+    Scheduling scheduling = thread.getScheduling();
+    int tid = thread.getTid();
+    try (Arena arena = Arena.ofConfined()) {
+      if (scheduling.getAffinityCount() > 0) {
+        MemorySegment mask = arena.allocate(JAVA_LONG, scheduling.getAffinityCount());
+        for (int i = 0; i < scheduling.getAffinityCount(); i++) {
+          mask.setAtIndex(JAVA_LONG, i, scheduling.getAffinity(i));
+        }
+        Kernel.call(
+            "set the affinity of thread " + tid,
+            Syscall.SCHED_SETAFFINITY,
+            tid,
+            mask.byteSize(),
+            mask.address());
+      }
+      MemorySegment attributes = arena.allocate(SCHED_ATTR_SIZE, 8);
+      attributes.set(JAVA_INT, 0, SCHED_ATTR_SIZE);
+      attributes.set(JAVA_INT, 4, scheduling.getPolicy());
+      attributes.set(JAVA_LONG, 8, scheduling.getFlags());
+      attributes.set(JAVA_INT, 16, scheduling.getNice());
+      attributes.set(JAVA_INT, 20, scheduling.getPriority());
+      if (scheduling.getPolicy() == SCHED_DEADLINE) {
+        attributes.set(JAVA_LONG, 24, scheduling.getRuntime());
+        attributes.set(JAVA_LONG, 32, scheduling.getDeadline());
+        attributes.set(JAVA_LONG, 40, scheduling.getPeriod());
+      }
+      Kernel.call(
+          "set scheduling of thread " + tid, Syscall.SCHED_SETATTR, tid, attributes.address(), 0);
+      if (scheduling.getIoPriority() != 0) {
+        Kernel.call(
+            "set the I/O priority of thread " + tid,
+            Syscall.IOPRIO_SET,
+            IOPRIO_WHO_PROCESS,
+            tid,
+            scheduling.getIoPriority());
+      }
+    } catch (SyscallException e) {
+      throw failed("schedule thread " + tid, e);
+    }
+  }
+
+  private static CheckpointException failed(String what, SyscallException e) {
+    return new CheckpointException(
+        e.errno() == Errno.EPERM || e.errno() == Errno.EACCES ? Outcome.PERMISSION : Outcome.FAILED,
+        "cannot " + what + ": " + e.getMessage(),
+        e);
+  }
+
+  /// setresuid(2) and the rest, in the one order in which each step still has the right to be done.
+  /// Calls made in a task change that task alone: what libc does for all threads is done for each.
+  public void credentials(Thread thread, OwnedProcess inside, int dumpable)
+      throws CheckpointException, IOException {
+    Credentials wanted = thread.getCredentials();
+    int tid = thread.getTid();
+    ProcStatus own = dev.jcr.parasite.procfs.Proc.of(pid).status(tid);
+    boolean same =
+        list(own.uids()).equals(wanted.getUidsList())
+            && list(own.gids()).equals(wanted.getGidsList())
+            && list(own.groups()).equals(wanted.getGroupsList())
+            && own.capInh() == wanted.getInheritable()
+            && own.capPrm() == wanted.getPermitted()
+            && own.capEff() == wanted.getEffective()
+            && own.capBnd() == wanted.getBounding()
+            && own.capAmb() == wanted.getAmbient()
+            && wanted.getSecurebits() == 0;
+    if (!same) {
+      change(tid, wanted, own, inside);
+    }
+    if (thread.getParentDeathSignal() != 0) {
+      // Cleared by a change of credentials, so after it.
+      inside.require(
+          "set the parent death signal of thread " + tid,
+          Syscall.PRCTL,
+          Prctl.SET_PDEATHSIG,
+          thread.getParentDeathSignal());
+    }
+    if (wanted.getNoNewPrivs()) {
+      inside.require("set no_new_privs", Syscall.PRCTL, Prctl.SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    }
+    if (tid == pid && dumpable <= 1) {
+      inside.require("set dumpable", Syscall.PRCTL, Prctl.SET_DUMPABLE, dumpable);
+    }
+  }
+
+  private void change(int tid, Credentials wanted, ProcStatus own, OwnedProcess inside)
+      throws CheckpointException {
+    String of = " of thread " + tid;
+    // Ids may change without the kernel touching capabilities.
+    inside.require(
+        "keep capabilities" + of,
+        Syscall.PRCTL,
+        Prctl.SET_SECUREBITS,
+        wanted.getSecurebits() | SECBIT_NO_SETUID_FIXUP | SECBIT_KEEP_CAPS);
+    for (int capability = 0; capability < 64; capability++) {
+      boolean has = (own.capBnd() >>> capability & 1) != 0;
+      boolean wants = (wanted.getBounding() >>> capability & 1) != 0;
+      if (has && !wants) {
+        inside.require(
+            "drop bounding capability " + capability + of,
+            Syscall.PRCTL,
+            Prctl.CAPBSET_DROP,
+            capability);
+      } else if (wants && !has) {
+        throw new CheckpointException(
+            Outcome.PERMISSION,
+            "cannot give thread "
+                + tid
+                + " bounding capability "
+                + capability
+                + ": jcr itself lacks it; run jcr with more capabilities");
+      }
+    }
+    try (Arena arena = Arena.ofConfined()) {
+      int count = wanted.getGroupsCount();
+      MemorySegment groups = arena.allocate(JAVA_INT, Math.max(1, count));
+      for (int i = 0; i < count; i++) {
+        groups.setAtIndex(JAVA_INT, i, wanted.getGroups(i));
+      }
+      inside.write(inside.scratch(), groups);
+    }
+    inside.require("set groups" + of, Syscall.SETGROUPS, wanted.getGroupsCount(), inside.scratch());
+    inside.require(
+        "set group ids" + of,
+        Syscall.SETRESGID,
+        wanted.getGids(0),
+        wanted.getGids(1),
+        wanted.getGids(2));
+    inside.call(Syscall.SETFSGID, wanted.getGids(3));
+    inside.require(
+        "set user ids" + of,
+        Syscall.SETRESUID,
+        wanted.getUids(0),
+        wanted.getUids(1),
+        wanted.getUids(2));
+    inside.call(Syscall.SETFSUID, wanted.getUids(3));
+    // Securebits need CAP_SETPCAP, so before the final sets; inheritable before ambient.
+    inside.require(
+        "set securebits" + of, Syscall.PRCTL, Prctl.SET_SECUREBITS, wanted.getSecurebits());
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment caps = arena.allocate(8 + 24, 4);
+      caps.set(JAVA_INT, 0, CAPABILITY_VERSION_3);
+      for (int half = 0; half < 2; half++) {
+        caps.set(JAVA_INT, 8 + 12L * half, (int) (wanted.getEffective() >>> (32 * half)));
+        caps.set(JAVA_INT, 12 + 12L * half, (int) (wanted.getPermitted() >>> (32 * half)));
+        caps.set(JAVA_INT, 16 + 12L * half, (int) (wanted.getInheritable() >>> (32 * half)));
+      }
+      inside.write(inside.scratch(), caps);
+    }
+    inside.require("set capabilities" + of, Syscall.CAPSET, inside.scratch(), inside.scratch() + 8);
+    for (int capability = 0; capability < 64; capability++) {
+      if ((wanted.getAmbient() >>> capability & 1) != 0) {
+        inside.require(
+            "raise ambient capability " + capability + of,
+            Syscall.PRCTL,
+            Prctl.CAP_AMBIENT,
+            Prctl.CAP_AMBIENT_RAISE,
+            capability,
+            0,
+            0);
+      }
+    }
+  }
+
+  private static java.util.List<Integer> list(int[] values) {
+    return java.util.Arrays.stream(values).boxed().toList();
+  }
+}

@@ -1,0 +1,4 @@
+@NullMarked
+package dev.jcr.restore.threads;
+
+import org.jspecify.annotations.NullMarked;
