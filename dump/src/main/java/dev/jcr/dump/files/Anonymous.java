@@ -1,0 +1,120 @@
+package dev.jcr.dump.files;
+
+import dev.jcr.image.v1.Description;
+import dev.jcr.image.v1.Epoll;
+import dev.jcr.image.v1.EpollTarget;
+import dev.jcr.image.v1.EventFd;
+import dev.jcr.image.v1.SignalFd;
+import dev.jcr.image.v1.TimerFd;
+import dev.jcr.parasite.linux.FdCalls;
+import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.linux.SyscallException;
+import dev.jcr.parasite.procfs.FdInfo;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Optional;
+
+/// Files of anonymous inodes: eventfd, timerfd, signalfd, epoll; all others are refused by name.
+final class Anonymous {
+  private static final long SECOND = 1_000_000_000L;
+
+  private Anonymous() {}
+
+  static void describe(Scene scene, OpenFile file, Description.Builder description)
+      throws SyscallException, Refusal {
+    FdInfo info = file.info();
+    switch (file.link()) {
+      case "anon_inode:[eventfd]" ->
+          description.setEventfd(
+              EventFd.newBuilder()
+                  .setCount(info.eventfdCount())
+                  .setSemaphore(info.eventfdSemaphore().orElse(false)));
+      case "anon_inode:[timerfd]" -> description.setTimerfd(timer(info));
+      case "anon_inode:[signalfd]" ->
+          description.setSignalfd(SignalFd.newBuilder().setMask(info.sigmask()));
+      case "anon_inode:[eventpoll]" -> description.setEpoll(epoll(scene, file));
+      case "anon_inode:[io_uring]" ->
+          throw new Refusal("an io_uring instance is not restorable", "close it");
+      case "anon_inode:inotify", "anon_inode:[inotify]" ->
+          throw new Refusal("an inotify instance is not restorable yet", "close it");
+      case "anon_inode:[fanotify]" ->
+          throw new Refusal("a fanotify group is not restorable", "close it");
+      case "anon_inode:[userfaultfd]" ->
+          throw new Refusal("a userfaultfd is not restorable", "close it");
+      case "anon_inode:[perf_event]" ->
+          throw new Refusal("a perf event is not restorable", "close it");
+      case "anon_inode:[pidfd]" -> throw new Refusal("a pidfd is not restorable yet", "close it");
+      default ->
+          throw new Refusal(
+              file.link().substring("anon_inode:".length()) + " is not restorable", "close it");
+    }
+  }
+
+  private static TimerFd timer(FdInfo info) throws SyscallException {
+    int clock = info.timerfdClock();
+    long remaining = info.timerfdRemaining();
+    return TimerFd.newBuilder()
+        .setClock(clock)
+        .setTicks(info.timerfdTicks())
+        .setSettimeFlags(info.timerfdSettimeFlags())
+        .setInterval(info.timerfdInterval())
+        .setRemaining(remaining)
+        .setExpires(remaining == 0 ? 0 : now(clock) + remaining)
+        .build();
+  }
+
+  private static long now(int clock) throws SyscallException {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment time = arena.allocate(16, 8);
+      Kernel.call("read clock " + clock, Syscall.CLOCK_GETTIME, clock, time.address());
+      return time.get(ValueLayout.JAVA_LONG, 0) * SECOND + time.get(ValueLayout.JAVA_LONG, 8);
+    }
+  }
+
+  private static Epoll epoll(Scene scene, OpenFile file) throws Refusal {
+    Epoll.Builder epoll = Epoll.newBuilder();
+    Map<Integer, Integer> seen = new HashMap<>();
+    for (FdInfo.EpollLine line : file.info().epollTargets()) {
+      // The same number is there several times when a file was registered, its descriptor closed
+      // while another kept the file open, and the number taken and registered again.
+      int index = seen.merge(line.fd(), 1, Integer::sum) - 1;
+      epoll.addTargets(
+          EpollTarget.newBuilder()
+              .setFd(line.fd())
+              .setEvents(line.events())
+              .setData(line.data())
+              .setDescriptionId(watched(scene, file, line.fd(), index)));
+    }
+    return epoll.build();
+  }
+
+  private static int watched(Scene scene, OpenFile epoll, int number, int index) throws Refusal {
+    Optional<OpenFile> likely = scene.table().of(number);
+    if (likely.isPresent() && watches(scene, epoll, likely.get(), number, index)) {
+      return likely.get().id();
+    }
+    for (OpenFile other : scene.table().files()) {
+      if (watches(scene, epoll, other, number, index)) {
+        return other.id();
+      }
+    }
+    if (scene.running()) {
+      return 0;
+    }
+    throw new Refusal(
+        "an epoll that watches a file, registered as fd "
+            + number
+            + ", that the process itself "
+            + "has not open any more",
+        "remove it from the epoll");
+  }
+
+  private static boolean watches(
+      Scene scene, OpenFile epoll, OpenFile file, int number, int index) {
+    return FdCalls.epollWatches(scene.pid(), file.fd(), epoll.fd(), number, index);
+  }
+}

@@ -1,0 +1,130 @@
+package dev.jcr.dump.files;
+
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.CheckpointException.Problem;
+import dev.jcr.image.v1.Description;
+import dev.jcr.image.v1.Owner;
+import dev.jcr.image.v1.Terminal;
+import dev.jcr.parasite.linux.Fcntl;
+import dev.jcr.parasite.linux.Fd;
+import dev.jcr.parasite.linux.FdCalls;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+
+/// Turns the descriptor table of one process into the message `Files`.
+///
+/// [#preflight] looks at the running process and names everything that cannot be carried over;
+/// [#collect] is called while it is frozen.
+public final class FileCollector implements AutoCloseable {
+  private final int pid;
+  private final Fd pidFd;
+  private @Nullable Outside outside;
+
+  public FileCollector(int pid) throws CheckpointException {
+    this.pid = pid;
+    try {
+      this.pidFd = Fd.ofProcess(pid);
+    } catch (IOException e) {
+      throw OpenFileTable.failure(pid, e);
+    }
+  }
+
+  /// Everything unsupported, found without stopping or tracing the process.
+  public List<Problem> preflight() throws CheckpointException {
+    List<Problem> problems = new ArrayList<>();
+    try (OpenFileTable table = OpenFileTable.read(pid, pidFd);
+        SharedObjects objects = new SharedObjects()) {
+      outside = Outside.look(pid, table.files());
+      describe(new Scene(pid, table, outside, objects, true), problems);
+    } catch (IOException e) {
+      throw OpenFileTable.failure(pid, e);
+    }
+    return problems;
+  }
+
+  /// The table as it is; the process must not run. Throws with outcome `UNSUPPORTED` and all
+  /// problems when there are any.
+  public Collected collect() throws CheckpointException {
+    SharedObjects objects = new SharedObjects();
+    boolean done = false;
+    try (OpenFileTable table = OpenFileTable.read(pid, pidFd)) {
+      Outside known = outside;
+      if (known == null || !known.covers(table.files())) {
+        known = Outside.look(pid, table.files());
+      }
+      List<Problem> problems = new ArrayList<>();
+      Scene scene = new Scene(pid, table, known, objects, false);
+      List<Description> descriptions = describe(scene, problems);
+      if (!problems.isEmpty()) {
+        throw new CheckpointException(
+            Outcome.UNSUPPORTED,
+            "cannot dump process "
+                + pid
+                + ": "
+                + problems.stream().map(Problem::toString).collect(Collectors.joining("; ")),
+            problems,
+            null);
+      }
+      List<Terminal> terminals = scene.terminals();
+      Collected collected =
+          new Collected(pid, table.descriptors(), descriptions, terminals, objects, scene.losses());
+      done = true;
+      return collected;
+    } catch (IOException e) {
+      throw OpenFileTable.failure(pid, e);
+    } finally {
+      if (!done) {
+        objects.close();
+      }
+    }
+  }
+
+  private static List<Description> describe(Scene scene, List<Problem> problems)
+      throws IOException {
+    List<Description> descriptions = new ArrayList<>();
+    for (OpenFile file : scene.table().files()) {
+      Description.Builder description =
+          Description.newBuilder()
+              .setId(file.id())
+              .setFlags(file.flags())
+              .setPosition(file.info().position());
+      try {
+        Kinds.describe(scene, file, description);
+        owner(scene, file).ifPresent(description::setOwner);
+        descriptions.add(description.build());
+      } catch (Refusal refusal) {
+        problems.add(
+            new Problem("descriptor", "fd " + file.fd(), refusal.reason(), refusal.remedy()));
+      }
+    }
+    return descriptions;
+  }
+
+  private static Optional<Owner> owner(Scene scene, OpenFile file) throws IOException, Refusal {
+    int fd = file.duplicate().number();
+    int[] owner = FdCalls.owner(fd).orElse(new int[] {0, 0});
+    long signal = Math.max(0, FdCalls.fcntl(fd, Fcntl.F_GETSIG, 0));
+    if (owner[1] == 0 && signal == 0) {
+      return Optional.empty();
+    }
+    if (owner[1] != 0 && !scene.isOwn(owner[0], owner[1])) {
+      throw new Refusal(
+          "its owner for signals (F_SETOWN) is process or group "
+              + owner[1]
+              + ", which is not in the dump",
+          "reset the owner");
+    }
+    return Optional.of(
+        Owner.newBuilder().setType(owner[0]).setPid(owner[1]).setSignal((int) signal).build());
+  }
+
+  @Override
+  public void close() {
+    pidFd.close();
+  }
+}

@@ -1,0 +1,172 @@
+package dev.jcr.dump.files;
+
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.v1.Descriptor;
+import dev.jcr.parasite.linux.Errno;
+import dev.jcr.parasite.linux.Fd;
+import dev.jcr.parasite.linux.FdCalls;
+import dev.jcr.parasite.linux.FileStat;
+import dev.jcr.parasite.linux.SyscallException;
+import dev.jcr.parasite.procfs.FdInfo;
+import dev.jcr.parasite.procfs.Proc;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeMap;
+
+/// The descriptors of a process, grouped by open file description.
+final class OpenFileTable implements AutoCloseable {
+  private final List<Descriptor> descriptors;
+  private final List<OpenFile> files;
+  private final Map<Integer, OpenFile> byFd = new HashMap<>();
+
+  private OpenFileTable(List<Descriptor> descriptors, List<OpenFile> files) {
+    this.descriptors = List.copyOf(descriptors);
+    this.files = List.copyOf(files);
+    for (OpenFile file : files) {
+      for (int fd : file.fds()) {
+        byFd.put(fd, file);
+      }
+    }
+  }
+
+  /// What two descriptors of one description have in common as far as fdinfo tells.
+  private record Likeness(long inode, int flags, long position, int mountId) {
+    static Likeness of(FdInfo info) {
+      return new Likeness(
+          info.inode(), info.flags() & ~Fd.O_CLOEXEC, info.position(), info.mountId());
+    }
+  }
+
+  /// Reads the table. Descriptors that are closed meanwhile, which only a running process can do,
+  /// are left out.
+  static OpenFileTable read(int pid, Fd pidFd) throws CheckpointException {
+    Proc proc = Proc.of(pid);
+    List<OpenFile> files = new ArrayList<>();
+    try {
+      Map<Integer, FdInfo> infos = new LinkedHashMap<>();
+      for (int fd : proc.fds()) {
+        Optional<String> text = proc.optionalText("fdinfo/" + fd);
+        if (text.isPresent()) {
+          infos.put(fd, FdInfo.parse(text.get()));
+        }
+      }
+      Map<Integer, List<Integer>> groups = group(pid, infos);
+      List<Descriptor> descriptors = new ArrayList<>();
+      for (List<Integer> fds : groups.values()) {
+        int fd = fds.getFirst();
+        Optional<Fd> duplicate = Fd.duplicateOf(pidFd, fd);
+        if (duplicate.isEmpty()) {
+          continue;
+        }
+        int id = files.size() + 1;
+        FileStat stat = FileStat.of(duplicate.get().number());
+        FdInfo info = infos.get(fd);
+        if (info == null) {
+          throw new AssertionError(fd);
+        }
+        files.add(new OpenFile(id, fds, proc.link("fd/" + fd), info, stat, duplicate.get()));
+        for (int each : fds) {
+          FdInfo own = infos.get(each);
+          descriptors.add(
+              Descriptor.newBuilder()
+                  .setFd(each)
+                  .setCloseOnExec(own != null && own.closeOnExec())
+                  .setDescriptionId(id)
+                  .build());
+        }
+      }
+      descriptors.sort(Comparator.comparingInt(Descriptor::getFd));
+      return new OpenFileTable(descriptors, files);
+    } catch (IOException e) {
+      files.forEach(file -> file.duplicate().close());
+      throw failure(pid, e);
+    }
+  }
+
+  static CheckpointException failure(int pid, IOException e) {
+    int errno = e instanceof SyscallException failed ? failed.errno() : 0;
+    return switch (errno) {
+      case Errno.EPERM, Errno.EACCES ->
+          new CheckpointException(
+              Outcome.PERMISSION,
+              e.getMessage()
+                  + "; looking at the descriptors of process "
+                  + pid
+                  + " needs root or CAP_SYS_PTRACE",
+              e);
+      case Errno.ESRCH, Errno.ENOENT ->
+          new CheckpointException(Outcome.TARGET_LOST, String.valueOf(e.getMessage()), e);
+      default -> new CheckpointException(Outcome.FAILED, String.valueOf(e.getMessage()), e);
+    };
+  }
+
+  /// Descriptors by their lowest one. kcmp(2) is asked only about those that look alike, and orders
+  /// these, so n look-alikes cost n log n questions.
+  private static Map<Integer, List<Integer>> group(int pid, Map<Integer, FdInfo> infos)
+      throws SyscallException {
+    Map<Likeness, List<Integer>> alike = new LinkedHashMap<>();
+    infos.forEach(
+        (fd, info) -> alike.computeIfAbsent(Likeness.of(info), key -> new ArrayList<>()).add(fd));
+    Map<Integer, List<Integer>> groups = new TreeMap<>();
+    for (List<Integer> fds : alike.values()) {
+      for (List<Integer> same : fds.size() == 1 ? List.of(fds) : split(pid, fds)) {
+        groups.put(same.getFirst(), same);
+      }
+    }
+    return groups;
+  }
+
+  private static List<List<Integer>> split(int pid, List<Integer> fds) throws SyscallException {
+    // One list per description, kept in kcmp's order; each descriptor finds its place by bisection.
+    List<List<Integer>> ordered = new ArrayList<>();
+    for (int fd : fds) {
+      int low = 0;
+      int high = ordered.size();
+      boolean found = false;
+      while (low < high) {
+        int middle = (low + high) / 2;
+        int order = FdCalls.compareFiles(pid, fd, pid, ordered.get(middle).getFirst());
+        if (order == 0) {
+          ordered.get(middle).add(fd);
+          found = true;
+          break;
+        }
+        if (order < 0) {
+          high = middle;
+        } else {
+          low = middle + 1;
+        }
+      }
+      if (!found) {
+        List<Integer> own = new ArrayList<>();
+        own.add(fd);
+        ordered.add(low, own);
+      }
+    }
+    return ordered;
+  }
+
+  List<Descriptor> descriptors() {
+    return descriptors;
+  }
+
+  List<OpenFile> files() {
+    return files;
+  }
+
+  Optional<OpenFile> of(int fd) {
+    return Optional.ofNullable(byFd.get(fd));
+  }
+
+  @Override
+  public void close() {
+    files.forEach(file -> file.duplicate().close());
+  }
+}

@@ -1,0 +1,96 @@
+package dev.jcr.dump.files;
+
+import dev.jcr.image.v1.Loss;
+import dev.jcr.image.v1.Terminal;
+import dev.jcr.parasite.linux.Fcntl;
+import dev.jcr.parasite.procfs.Proc;
+import dev.jcr.parasite.procfs.ProcStat;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+
+/// What the describers of one pass share.
+final class Scene {
+  private final int pid;
+  private final OpenFileTable table;
+  private final Outside outside;
+  private final SharedObjects objects;
+  private final boolean running;
+  private final ProcStat stat;
+  private final List<Integer> tasks;
+  private final Map<Integer, Terminal> terminals = new TreeMap<>();
+  private final List<Loss> losses = new ArrayList<>();
+
+  /// `running`: the process is not frozen, so queues are left alone.
+  Scene(int pid, OpenFileTable table, Outside outside, SharedObjects objects, boolean running)
+      throws IOException {
+    this.pid = pid;
+    this.table = table;
+    this.outside = outside;
+    this.objects = objects;
+    this.running = running;
+    this.stat = proc().stat();
+    this.tasks = proc().tasks();
+  }
+
+  int pid() {
+    return pid;
+  }
+
+  Proc proc() {
+    return Proc.of(pid);
+  }
+
+  OpenFileTable table() {
+    return table;
+  }
+
+  Outside outside() {
+    return outside;
+  }
+
+  SharedObjects objects() {
+    return objects;
+  }
+
+  boolean running() {
+    return running;
+  }
+
+  ProcStat stat() {
+    return stat;
+  }
+
+  /// Whether an F_SETOWN owner is the process itself, one of its threads, or its group.
+  boolean isOwn(int type, int id) {
+    return switch (type) {
+      case Fcntl.F_OWNER_TID -> tasks.contains(id);
+      case Fcntl.F_OWNER_PID -> id == pid;
+      default -> id == stat.pgrp();
+    };
+  }
+
+  void add(Terminal terminal) {
+    terminals.merge(
+        terminal.getDevice(), terminal, (a, b) -> a.getOwned() && a.getPacketMode() ? a : b);
+  }
+
+  List<Terminal> terminals() {
+    return List.copyOf(terminals.values());
+  }
+
+  void lose(OpenFile file, String reason) {
+    losses.add(
+        Loss.newBuilder()
+            .setKind("descriptor")
+            .setObject("fd " + file.fd())
+            .setReason(reason)
+            .build());
+  }
+
+  List<Loss> losses() {
+    return losses;
+  }
+}

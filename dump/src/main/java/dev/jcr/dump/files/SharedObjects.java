@@ -1,0 +1,98 @@
+package dev.jcr.dump.files;
+
+import dev.jcr.image.v1.SharedObject;
+import dev.jcr.parasite.linux.Fcntl;
+import dev.jcr.parasite.linux.Fd;
+import dev.jcr.parasite.linux.FdCalls;
+import dev.jcr.parasite.linux.FileStat;
+import dev.jcr.parasite.linux.SyscallException;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/// Content that lives in no file, each once, whoever leads to it: descriptors or mappings.
+final class SharedObjects implements AutoCloseable {
+  private static final String DELETED = " (deleted)";
+  private static final String MEMFD = "/memfd:";
+  private static final String ANONYMOUS = "/dev/zero (deleted)";
+  private static final int HUGE_SHIFT = 26;
+
+  private record Key(int deviceMajor, int deviceMinor, long inode) {}
+
+  private record Entry(SharedObject object, Fd content) {}
+
+  private final Map<Key, Entry> entries = new HashMap<>();
+  private final List<Entry> byId = new ArrayList<>();
+
+  static boolean isMemfd(String link) {
+    return link.startsWith(MEMFD) && link.endsWith(DELETED);
+  }
+
+  static String withoutDeleted(String link) {
+    return link.endsWith(DELETED) ? link.substring(0, link.length() - DELETED.length()) : link;
+  }
+
+  /// Id of the object behind an open file without a name. `borrowed` is only looked at; the content
+  /// is read through a description of jcr's own, whose offset is nobody else's.
+  int of(int borrowed, FileStat stat, String link) throws SyscallException, Refusal {
+    Key key = new Key(stat.deviceMajor(), stat.deviceMinor(), stat.inode());
+    Entry known = entries.get(key);
+    if (known != null) {
+      return known.object().getId();
+    }
+    if (!stat.is(Fcntl.S_IFREG)) {
+      throw new Refusal("an unlinked object that is no regular file", "close it");
+    }
+    SharedObject.Builder object =
+        SharedObject.newBuilder()
+            .setId(byId.size() + 1)
+            .setSize(stat.size())
+            .setMode(stat.mode())
+            .setUid(stat.uid())
+            .setGid(stat.gid());
+    long seals = FdCalls.fcntl(borrowed, Fcntl.F_GET_SEALS, 0);
+    if (link.equals(ANONYMOUS)) {
+      object.setKind(SharedObject.Kind.KIND_ANONYMOUS);
+    } else if (isMemfd(link) && seals >= 0) {
+      int flags = (seals & Fcntl.F_SEAL_SEAL) == 0 ? Fcntl.MFD_ALLOW_SEALING : 0;
+      int page = Integer.numberOfTrailingZeros(stat.blockSize());
+      if (stat.blockSize() > 64 * 1024) {
+        flags |= Fcntl.MFD_HUGETLB | page << HUGE_SHIFT;
+      }
+      object
+          .setKind(SharedObject.Kind.KIND_MEMFD)
+          .setName(withoutDeleted(link).substring(MEMFD.length()))
+          .setSeals((int) seals)
+          .setCreateFlags(flags);
+    } else if (link.startsWith("/SYSV")) {
+      throw new Refusal("System V shared memory is not restorable yet", "detach it");
+    } else if (link.startsWith("/secretmem") || link.startsWith("/anon_hugepage")) {
+      throw new Refusal(withoutDeleted(link).substring(1) + " is not restorable yet", "unmap it");
+    } else if (stat.links() != 0) {
+      throw new Refusal(
+          "the name " + withoutDeleted(link) + " of this file is gone, but it has another",
+          "close it, or give the file its name back");
+    } else {
+      object.setKind(SharedObject.Kind.KIND_UNLINKED_FILE).setName(withoutDeleted(link));
+    }
+    Fd content = Fd.open("/proc/self/fd/" + borrowed, Fd.O_RDONLY, 0);
+    Entry entry = new Entry(object.build(), content);
+    entries.put(key, entry);
+    byId.add(entry);
+    return entry.object().getId();
+  }
+
+  List<SharedObject> objects() {
+    return byId.stream().map(Entry::object).toList();
+  }
+
+  Fd content(int id) {
+    return byId.get(id - 1).content();
+  }
+
+  @Override
+  public void close() {
+    byId.forEach(entry -> entry.content().close());
+  }
+}

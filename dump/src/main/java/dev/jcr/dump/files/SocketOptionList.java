@@ -1,0 +1,153 @@
+package dev.jcr.dump.files;
+
+import com.google.protobuf.ByteString;
+import dev.jcr.image.v1.SocketOption;
+import dev.jcr.image.v1.SocketOptions;
+import dev.jcr.parasite.linux.FdCalls;
+import dev.jcr.parasite.linux.Sockets;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/// The options that are read from a socket and set again. Those that a family does not have are
+/// passed over.
+final class SocketOptionList {
+  private record Option(int level, int name, int size) {}
+
+  private static final int INT = 4;
+  private static final int TIMEVAL = 16;
+  private static final int NAME = 16;
+
+  private static final List<Option> ANY =
+      options(
+          Sockets.SOL_SOCKET,
+          INT,
+          Sockets.SO_REUSEADDR,
+          Sockets.SO_DONTROUTE,
+          Sockets.SO_BROADCAST,
+          Sockets.SO_SNDBUF,
+          Sockets.SO_RCVBUF,
+          Sockets.SO_KEEPALIVE,
+          Sockets.SO_OOBINLINE,
+          Sockets.SO_NO_CHECK,
+          Sockets.SO_PRIORITY,
+          Sockets.SO_REUSEPORT,
+          Sockets.SO_PASSCRED,
+          Sockets.SO_RCVLOWAT,
+          Sockets.SO_TIMESTAMP,
+          Sockets.SO_PASSSEC,
+          Sockets.SO_TIMESTAMPNS,
+          Sockets.SO_MARK,
+          Sockets.SO_RXQ_OVFL,
+          Sockets.SO_PEEK_OFF,
+          Sockets.SO_NOFCS,
+          Sockets.SO_BUSY_POLL,
+          Sockets.SO_ZEROCOPY,
+          Sockets.SO_BUF_LOCK);
+  private static final List<Option> ANY_LONGER =
+      List.of(
+          new Option(Sockets.SOL_SOCKET, Sockets.SO_LINGER, 8),
+          new Option(Sockets.SOL_SOCKET, Sockets.SO_RCVTIMEO, TIMEVAL),
+          new Option(Sockets.SOL_SOCKET, Sockets.SO_SNDTIMEO, TIMEVAL),
+          new Option(Sockets.SOL_SOCKET, Sockets.SO_MAX_PACING_RATE, 8),
+          new Option(Sockets.SOL_SOCKET, Sockets.SO_BINDTODEVICE, NAME));
+  private static final List<Option> IP =
+      options(
+          Sockets.IPPROTO_IP,
+          INT,
+          Sockets.IP_TOS,
+          Sockets.IP_TTL,
+          Sockets.IP_PKTINFO,
+          Sockets.IP_MTU_DISCOVER,
+          Sockets.IP_RECVERR,
+          Sockets.IP_RECVTTL,
+          Sockets.IP_RECVTOS,
+          Sockets.IP_FREEBIND,
+          Sockets.IP_TRANSPARENT,
+          Sockets.IP_BIND_ADDRESS_NO_PORT,
+          Sockets.IP_MULTICAST_TTL,
+          Sockets.IP_MULTICAST_LOOP);
+  private static final List<Option> IPV6 =
+      options(
+          Sockets.IPPROTO_IPV6,
+          INT,
+          Sockets.IPV6_V6ONLY,
+          Sockets.IPV6_UNICAST_HOPS,
+          Sockets.IPV6_MULTICAST_HOPS,
+          Sockets.IPV6_MULTICAST_LOOP,
+          Sockets.IPV6_MTU_DISCOVER,
+          Sockets.IPV6_RECVERR,
+          Sockets.IPV6_RECVPKTINFO,
+          Sockets.IPV6_TCLASS,
+          Sockets.IPV6_FREEBIND);
+  private static final List<Option> TCP =
+      options(
+          Sockets.IPPROTO_TCP,
+          INT,
+          Sockets.TCP_NODELAY,
+          Sockets.TCP_MAXSEG,
+          Sockets.TCP_CORK,
+          Sockets.TCP_KEEPIDLE,
+          Sockets.TCP_KEEPINTVL,
+          Sockets.TCP_KEEPCNT,
+          Sockets.TCP_SYNCNT,
+          Sockets.TCP_LINGER2,
+          Sockets.TCP_DEFER_ACCEPT,
+          Sockets.TCP_WINDOW_CLAMP,
+          Sockets.TCP_USER_TIMEOUT,
+          Sockets.TCP_FASTOPEN,
+          Sockets.TCP_NOTSENT_LOWAT,
+          Sockets.TCP_SAVE_SYN);
+  private static final List<Option> TCP_LONGER =
+      List.of(new Option(Sockets.IPPROTO_TCP, Sockets.TCP_CONGESTION, NAME));
+  private static final List<Option> UDP =
+      options(Sockets.IPPROTO_UDP, INT, Sockets.UDP_CORK, Sockets.UDP_SEGMENT, Sockets.UDP_GRO);
+
+  private SocketOptionList() {}
+
+  private static List<Option> options(int level, int size, int... names) {
+    List<Option> options = new ArrayList<>();
+    for (int name : names) {
+      options.add(new Option(level, name, size));
+    }
+    return List.copyOf(options);
+  }
+
+  static SocketOptions unix(int fd) {
+    SocketOptions.Builder values = SocketOptions.newBuilder();
+    add(fd, ANY, values);
+    add(fd, ANY_LONGER, values);
+    return values.build();
+  }
+
+  static SocketOptions inet(int fd, int family, int protocol) {
+    SocketOptions.Builder values = SocketOptions.newBuilder();
+    add(fd, ANY, values);
+    add(fd, ANY_LONGER, values);
+    add(fd, IP, values);
+    if (family == Sockets.AF_INET6) {
+      add(fd, IPV6, values);
+    }
+    if (protocol == Sockets.IPPROTO_TCP) {
+      add(fd, TCP, values);
+      add(fd, TCP_LONGER, values);
+    } else {
+      add(fd, UDP, values);
+    }
+    return values.build();
+  }
+
+  private static void add(int fd, List<Option> options, SocketOptions.Builder values) {
+    for (Option option : options) {
+      Optional<byte[]> value =
+          FdCalls.socketOption(fd, option.level(), option.name(), option.size());
+      if (value.isPresent()) {
+        values.addValues(
+            SocketOption.newBuilder()
+                .setLevel(option.level())
+                .setName(option.name())
+                .setValue(ByteString.copyFrom(value.get())));
+      }
+    }
+  }
+}
