@@ -29,6 +29,7 @@ import picocli.CommandLine.Spec;
     subcommands = {
       DumpCommand.class,
       RestoreCommand.class,
+      CheckCommand.class,
       DemoCommand.class,
       GenerateCompletion.class,
     })

@@ -1,0 +1,4 @@
+@NullMarked
+package dev.jcr.parasite.host;
+
+import org.jspecify.annotations.NullMarked;
