@@ -3,7 +3,6 @@ package dev.jcr.dump;
 import com.google.protobuf.ByteString;
 import dev.jcr.dump.identity.IdentityCollector;
 import dev.jcr.dump.memory.PageDumper;
-import dev.jcr.dump.memory.VmaCollector;
 import dev.jcr.dump.signals.SignalCollector;
 import dev.jcr.dump.threads.CriticalSections;
 import dev.jcr.dump.threads.RegisterCollector;
@@ -32,6 +31,7 @@ import dev.jcr.image.v1.Vdso;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.VmaKind;
 import dev.jcr.parasite.arch.Machine;
+import dev.jcr.parasite.collect.VmaCollector;
 import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.PageScan;
@@ -46,6 +46,7 @@ import dev.jcr.parasite.remote.Gadgets;
 import dev.jcr.parasite.remote.Infection;
 import dev.jcr.parasite.remote.ProcessMemory;
 import dev.jcr.parasite.restart.InterruptedCall;
+import dev.jcr.parasite.restart.SleepResumer;
 import java.io.IOException;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
@@ -77,6 +78,7 @@ final class DumpSession {
   private final Machine machine = Machine.of(Kernel.HOST);
   private final Xsave.Layout layout;
   private final SleepClock sleepClock = new SleepClock();
+  private final Map<Integer, InterruptedCall> putBack = new HashMap<>();
   private final Statistics.Builder statistics = Statistics.newBuilder();
 
   DumpSession(
@@ -121,7 +123,7 @@ final class DumpSession {
         ProcessState state = collect(freeze, memory, gadgets, scan, pages, stopped);
         image.state(state);
         if (options.afterwards() == DumpOptions.Afterwards.LEAVE_RUNNING) {
-          freeze.thaw();
+          thaw(freeze, memory, state);
           statistics.setFrozenTime(micros(stopping, System.nanoTime()));
           pages.release();
         }
@@ -179,6 +181,9 @@ final class DumpSession {
         Optional<InterruptedCall.Handler> handler = handler(thread, shared, byNumber);
         InterruptedCall call = handler.isEmpty() ? plain : decide(thread, handler);
         calls.put(thread.tid(), call);
+        if (call.kind() == InterruptedCall.Kind.PUT_BACK) {
+          putBack.put(thread.tid(), call);
+        }
         long remaining =
             sleepClock.remaining(thread.tid(), call, machine.arch(), memory, stoppedAt);
         Thread.Builder collected;
@@ -218,15 +223,43 @@ final class DumpSession {
         .build();
   }
 
+  /// Lets the process go on. Calls that stopping had made fail are made again, with the time they
+  /// had left.
+  private void thaw(Freeze freeze, ProcessMemory memory, ProcessState state)
+      throws CheckpointException {
+    SleepResumer sleeps = new SleepResumer(machine, memory);
+    if (freeze.stoppedBy() == 0) {
+      for (int i = 0; i < state.getThreadsCount(); i++) {
+        InterruptedCall call = putBack.get(state.getThreads(i).getTid());
+        if (call != null) {
+          SleepResumer.Sleep sleep =
+              new SleepResumer.Sleep(
+                  call.number(),
+                  call.arguments(),
+                  state.getThreads(i).getBlockedCall().getRemaining());
+          StoppedThread thread = freeze.threads().get(i);
+          thread.tracee().setGeneral(sleeps.withTimeLeft(call.live(), sleep));
+          sleeps.release(thread.tracee(), sleep);
+        }
+      }
+    }
+    freeze.thaw();
+  }
+
   private int noObject(Smaps mapping) throws CheckpointException {
     throw new CheckpointException(
         Outcome.UNSUPPORTED, "cannot dump mapping of " + mapping.path() + ": not supported yet");
   }
 
-  private Map<Integer, InterruptedCall> interrupted(Freeze freeze) {
+  private Map<Integer, InterruptedCall> interrupted(Freeze freeze) throws CheckpointException {
     Map<Integer, InterruptedCall> calls = new HashMap<>();
     for (StoppedThread thread : freeze.threads()) {
-      calls.put(thread.tid(), decide(thread, Optional.empty()));
+      InterruptedCall call = decide(thread, Optional.empty());
+      calls.put(thread.tid(), call);
+      if (call.kind() == InterruptedCall.Kind.PUT_BACK) {
+        // At once: whatever fails from here on, the program does not see the EINTR.
+        thread.tracee().setGeneral(call.live());
+      }
     }
     return calls;
   }

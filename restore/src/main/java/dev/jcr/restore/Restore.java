@@ -30,6 +30,7 @@ public final class Restore {
       image.verifyPages();
       RestorePlan.Steps steps = RestorePlan.of(image.state(), image.pagemap());
       Host host = HostFacts.read().build();
+      HostCheck.require(options.directory().toString(), HostCheck.problems(image.state(), host));
       return TracerThread.run(() -> {
         try (RestoreSession session = new RestoreSession(image, host)) {
           session.run(steps.create());

@@ -7,6 +7,8 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.codec.ImageReader;
+import dev.jcr.image.v1.BlockedCall;
+import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.Host;
 import dev.jcr.image.v1.Identity;
 import dev.jcr.image.v1.IntervalTimer;
@@ -14,10 +16,13 @@ import dev.jcr.image.v1.PendingSignal;
 import dev.jcr.image.v1.PosixTimer;
 import dev.jcr.image.v1.ProcessState;
 import dev.jcr.image.v1.ResourceLimit;
+import dev.jcr.image.v1.Resume;
 import dev.jcr.image.v1.SignalAction;
 import dev.jcr.image.v1.Thread;
 import dev.jcr.image.v1.Timers;
+import dev.jcr.image.v1.Vma;
 import dev.jcr.parasite.arch.Machine;
+import dev.jcr.parasite.collect.VmaCollector;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.Kernel;
@@ -30,6 +35,8 @@ import dev.jcr.parasite.ptrace.Tracee;
 import dev.jcr.parasite.ptrace.WaitStatus;
 import dev.jcr.parasite.remote.OwnedProcess;
 import dev.jcr.parasite.remote.ProcessMemory;
+import dev.jcr.parasite.restart.SleepResumer;
+import dev.jcr.parasite.restart.TimedCall;
 import dev.jcr.parasite.stub.StubProgram;
 import dev.jcr.restore.RestoredProcess.Timing;
 import dev.jcr.restore.memory.AddressSpace;
@@ -50,6 +57,7 @@ import org.jspecify.annotations.Nullable;
 final class RestoreSession implements AutoCloseable {
   private static final int SIGKILL = 9;
   private static final int SIGSTOP = 19;
+  private static final int ANY_OBJECT = 1;
   private static final long ALL_BLOCKED = -1L;
 
   /// CLONE_PARENT: jcr, not the stub, becomes the parent.
@@ -533,20 +541,43 @@ final class RestoreSession implements AutoCloseable {
 
   private void loadRegisters(List<Thread> all) throws CheckpointException {
     RegisterLoader loader = new RegisterLoader(state.getHost(), host);
+    SleepResumer sleeps = new SleepResumer(machine, process().memory());
     for (Thread thread : all) {
       OwnedProcess inside = inside(thread.getTid());
       long[] words = RegisterLoader.words(thread);
-      loaded.put(thread.getTid(), words);
-      if (thread.getTid() == process().tid()) {
-        inside.require("unmap the bootstrap pages", Syscall.MUNMAP, bootstrap, bootstrapSize);
-      }
+      SleepResumer.Sleep sleep = sleep(thread);
+      boolean held =
+          sleep
+              .timed(machine)
+              .filter(timed -> timed.restart() == TimedCall.Restart.RESTART_BLOCK)
+              .isPresent();
+      loaded.put(
+          thread.getTid(),
+          held
+              ? sleeps.prime(
+                  inside.tracee(),
+                  sleep,
+                  inside.base(),
+                  inside.syscallAt(),
+                  inside.scratch(),
+                  words)
+              : sleeps.withTimeLeft(words, sleep));
     }
+    process().require("unmap the bootstrap pages", Syscall.MUNMAP, bootstrap, bootstrapSize);
     for (Thread thread : all) {
       OwnedProcess inside = inside(thread.getTid());
       inside.toEventStop();
       inside.tracee().setSignalMask(thread.getSignalMask());
       loader.load(thread, inside.tracee(), words(thread.getTid()));
     }
+  }
+
+  private static SleepResumer.Sleep sleep(Thread thread) {
+    BlockedCall call = thread.getBlockedCall();
+    return new SleepResumer.Sleep(
+        call.getNumber(),
+        call.getArgumentsList().stream().mapToLong(Long::longValue).toArray(),
+        call.getResume() == Resume.RESUME_AGAIN ? call.getRemaining() : 0);
   }
 
   private long[] words(int tid) {
@@ -558,10 +589,42 @@ final class RestoreSession implements AutoCloseable {
   }
 
   private void prove() throws CheckpointException, IOException {
+    List<Vma> wanted = VmaCollector.merged(provable(state.getMemory().getVmasList()));
+    List<Vma> found =
+        VmaCollector.merged(
+            provable(
+                new VmaCollector().collect(Proc.of(process().tid()).smaps(), _ -> ANY_OBJECT)));
+    for (int i = 0; i < Math.max(wanted.size(), found.size()); i++) {
+      if (i >= wanted.size() || i >= found.size() || !wanted.get(i).equals(found.get(i))) {
+        throw new CheckpointException(
+            Outcome.FAILED,
+            "cannot prove the mappings: the image has %s, the restored process has %s"
+                .formatted(
+                    i < wanted.size() ? wanted.get(i) : "none",
+                    i < found.size() ? found.get(i) : "none"));
+      }
+    }
     RegisterLoader loader = new RegisterLoader(state.getHost(), host);
     for (Thread thread : state.getThreadsList()) {
       loader.verify(thread, inside(thread.getTid()).tracee(), words(thread.getTid()));
     }
+  }
+
+  /// VMAs without what may rightly differ: the times of files written since, the numbers of
+  /// objects.
+  private static List<Vma> provable(List<Vma> vmas) {
+    return vmas.stream()
+        .map(vma -> {
+          Vma.Builder copy = vma.toBuilder();
+          if (vma.getObjectId() != 0) {
+            copy.setObjectId(ANY_OBJECT);
+          }
+          if (vma.hasFile()) {
+            copy.setFile(FileIdentity.newBuilder().setPath(vma.getFile().getPath()));
+          }
+          return copy.build();
+        })
+        .toList();
   }
 
   /// Lets the process run. After this it does not depend on jcr any more.
@@ -573,7 +636,16 @@ final class RestoreSession implements AutoCloseable {
     if (stopped || stoppedBy != 0) {
       Kernel.raw(Syscall.KILL, process().tid(), stopped ? SIGSTOP : stoppedBy);
     }
+    SleepResumer sleeps = new SleepResumer(machine, process().memory());
     done = true;
+    // Threads whose timeout stands in memory for a moment go first, while the others are stopped;
+    // a stopped process does not reach its call.
+    for (Thread thread : state.getThreadsList()) {
+      if (!stopped && stoppedBy == 0 && sleep(thread).timed(machine).isPresent()) {
+        sleeps.release(inside(thread.getTid()).tracee(), sleep(thread));
+        threads.remove(thread.getTid());
+      }
+    }
     for (OwnedProcess thread : threads.values()) {
       thread.tracee().detach(0);
     }

@@ -1,12 +1,10 @@
 package dev.jcr.dump.identity;
 
 import dev.jcr.image.CheckpointException;
-import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.v1.Credentials;
-import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.Identity;
 import dev.jcr.image.v1.ResourceLimit;
-import dev.jcr.parasite.linux.FileStatus;
+import dev.jcr.parasite.collect.FileIdentities;
 import dev.jcr.parasite.linux.Prctl;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.procfs.Proc;
@@ -42,7 +40,7 @@ public final class IdentityCollector {
             .setUmask(status.umask())
             .setWorkingDirectory(proc.link("cwd"))
             .setRootDirectory(proc.link("root"))
-            .setExecutable(file(proc.link("exe")))
+            .setExecutable(FileIdentities.of(proc.link("exe")))
             .setOomScoreAdj(Integer.parseInt(proc.text("oom_score_adj").strip()))
             .setCoredumpFilter(Integer.parseInt(proc.text("coredump_filter").strip(), 16))
             .setDumpable((int) thread.require("read dumpable", Syscall.PRCTL, Prctl.GET_DUMPABLE));
@@ -78,25 +76,6 @@ public final class IdentityCollector {
     return thread.call(Syscall.PRCTL, option, thread.scratch()) < 0
         ? -1
         : ByteBuffer.wrap(thread.fetch(4)).order(ByteOrder.LITTLE_ENDIAN).getInt(0);
-  }
-
-  /// A file as stat(2) sees it now. Throws FAILED when it cannot be reached by its path.
-  public static FileIdentity file(String path) throws CheckpointException {
-    try {
-      FileStatus status = FileStatus.of(path);
-      return FileIdentity.newBuilder()
-          .setPath(path)
-          .setSize(status.size())
-          .setMtimeSeconds(status.mtimeSeconds())
-          .setMtimeNanos(status.mtimeNanos())
-          .setMode(status.mode())
-          .build();
-    } catch (IOException e) {
-      throw new CheckpointException(
-          Outcome.UNSUPPORTED,
-          e.getMessage() + "; the file must be reachable by its path to be opened again",
-          e);
-    }
   }
 
   /// Credentials of one thread from /proc/PID/task/TID/status; securebits come by prctl.

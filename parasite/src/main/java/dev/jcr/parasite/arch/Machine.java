@@ -34,6 +34,13 @@ public sealed interface Machine permits X8664Machine {
   /// sleep), else `resume`.
   long[] restartInPlace(long[] live, long[] resume);
 
+  /// `registers` with another value of a system call argument.
+  long[] withArgument(long[] registers, int argument, long value);
+
+  /// From `resume`, which would start call `number` again: registers after the call returned
+  /// `result`. A result that means "restart" is left for the kernel to act on at the stop.
+  long[] afterCall(long[] resume, long number, long result);
+
   /// What the kernel returned.
   long result(long[] registers);
 

@@ -72,6 +72,22 @@ public record X8664Machine() implements Machine {
   }
 
   @Override
+  public long[] withArgument(long[] registers, int argument, long value) {
+    long[] changed = registers.clone();
+    changed[ARGUMENTS[argument]] = value;
+    return changed;
+  }
+
+  @Override
+  public long[] afterCall(long[] resume, long number, long result) {
+    long[] registers = resume.clone();
+    registers[RIP] += 2;
+    registers[RAX] = result;
+    registers[ORIG_RAX] = result <= -512 && result >= -ERESTART_RESTARTBLOCK ? number : -1;
+    return registers;
+  }
+
+  @Override
   public long result(long[] registers) {
     return registers[RAX];
   }

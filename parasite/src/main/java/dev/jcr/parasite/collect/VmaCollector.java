@@ -1,7 +1,6 @@
-package dev.jcr.dump.memory;
+package dev.jcr.parasite.collect;
 
 import com.google.protobuf.ByteString;
-import dev.jcr.dump.identity.IdentityCollector;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.CheckpointException.Problem;
@@ -160,7 +159,7 @@ public final class VmaCollector {
     }
     FileIdentity file = files.get(path);
     if (file == null) {
-      file = IdentityCollector.file(path);
+      file = FileIdentities.of(path);
       files.put(path, file);
     }
     return vma.setKind(shared ? VmaKind.VMA_SHARED_FILE : VmaKind.VMA_PRIVATE_FILE)
@@ -168,6 +167,33 @@ public final class VmaCollector {
         .setFile(file)
         .setMayWrite(shared && mapping.vmFlags().contains("mw"))
         .build();
+  }
+
+  /// Neighbours that differ in nothing as one: the kernel splits and merges them by history.
+  public static List<Vma> merged(List<Vma> vmas) {
+    List<Vma> merged = new ArrayList<>();
+    for (Vma vma : vmas) {
+      Vma last = merged.isEmpty() ? null : merged.getLast();
+      if (last != null && continues(last, vma)) {
+        merged.set(merged.size() - 1, last.toBuilder().setEnd(vma.getEnd()).build());
+      } else {
+        merged.add(vma);
+      }
+    }
+    return merged;
+  }
+
+  private static boolean continues(Vma last, Vma next) {
+    boolean mapsObject = next.hasFile() || next.getObjectId() != 0;
+    long offset = mapsObject ? last.getOffset() + (last.getEnd() - last.getStart()) : 0;
+    return last.getEnd() == next.getStart()
+        && offset == next.getOffset()
+        && last.toBuilder()
+            .setEnd(0)
+            .setStart(0)
+            .setOffset(0)
+            .build()
+            .equals(next.toBuilder().setEnd(0).setStart(0).setOffset(0).build());
   }
 
   private static int flags(List<String> vmFlags) {

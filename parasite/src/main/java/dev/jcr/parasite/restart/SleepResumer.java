@@ -1,0 +1,177 @@
+package dev.jcr.parasite.restart;
+
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
+import dev.jcr.image.CheckpointException;
+import dev.jcr.parasite.arch.Machine;
+import dev.jcr.parasite.procfs.BlockedIn;
+import dev.jcr.parasite.procfs.Proc;
+import dev.jcr.parasite.ptrace.Tracee;
+import dev.jcr.parasite.ptrace.WaitStatus;
+import dev.jcr.parasite.remote.ProcessMemory;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.Optional;
+import java.util.concurrent.locks.LockSupport;
+
+/// Resumes sleeps with the time they had left, for threads of a stopped process.
+///
+/// Calls that the kernel restarts from its restart block are started anew with the time left and
+/// interrupted at once: the kernel then holds the right end of the sleep, and the program's own
+/// arguments and memory stay as they were. Calls that fail with EINTR have no such memory: a
+/// timeout in a register is replaced, one in memory is replaced until the thread has gone to sleep.
+public final class SleepResumer {
+  private static final long NANOS = 1_000_000_000L;
+  private static final long NANOS_PER_MILLI = 1_000_000L;
+  private static final long POLL_NANOS = 20_000;
+  private static final long PATIENCE_NANOS = 100_000_000;
+
+  private final Machine machine;
+  private final ProcessMemory memory;
+  private final Proc proc;
+
+  public SleepResumer(Machine machine, ProcessMemory memory) {
+    this.machine = machine;
+    this.memory = memory;
+    this.proc = Proc.of(memory.pid());
+  }
+
+  /// A sleep to be resumed.
+  ///
+  /// @param number the call
+  /// @param arguments as the program made it
+  /// @param remaining nanoseconds, at least 1
+  @SuppressWarnings("ArrayRecordComponent") // arguments as registers hold them; never compared
+  public record Sleep(long number, long[] arguments, long remaining) {
+    /// The call's row, if it has a relative timeout.
+    public Optional<TimedCall> timed(Machine machine) {
+      return remaining <= 0 ? Optional.empty() : TimedCall.of(machine.arch(), number, arguments);
+    }
+  }
+
+  /// Lets the kernel hold the end of a restart-block sleep. The thread is in an event stop
+  /// afterwards.
+  ///
+  /// @param base registers to run the call with
+  /// @param syscallAt a system call instruction
+  /// @param scratch 16 bytes of the process's memory for the time left
+  /// @param resume registers that would start the call again
+  /// @return registers for this stop: the interrupted call, or its result if it did not sleep
+  public long[] prime(
+      Tracee tracee, Sleep sleep, long[] base, long syscallAt, long scratch, long[] resume)
+      throws CheckpointException {
+    TimedCall timed =
+        sleep
+            .timed(machine)
+            .orElseThrow(() -> new IllegalArgumentException("no timeout in " + sleep.number()));
+    long[] arguments = sleep.arguments().clone();
+    switch (timed.form()) {
+      case MILLISECONDS -> arguments[timed.argument()] = millis(sleep.remaining());
+      case TIMESPEC -> {
+        writeTimespec(scratch, sleep.remaining());
+        arguments[timed.argument()] = scratch;
+      }
+    }
+    tracee.setGeneral(machine.syscall(base, syscallAt, (int) sleep.number(), arguments));
+    tracee.resumeToSyscall(0);
+    tracee.await(); // the entry
+    tracee.resumeToSyscall(0);
+    long deadline = System.nanoTime() + PATIENCE_NANOS;
+    Optional<WaitStatus> stop = tracee.poll();
+    while (stop.isEmpty() && !asleep(tracee.tid()) && System.nanoTime() < deadline) {
+      LockSupport.parkNanos(POLL_NANOS);
+      stop = tracee.poll();
+    }
+    if (stop.isEmpty()) {
+      tracee.interrupt();
+      tracee.await();
+    }
+    // In the exit stop; the next one is an event stop before any instruction of the program.
+    long result = machine.result(tracee.general(machine.words()));
+    eventStop(tracee);
+    return machine.afterCall(resume, sleep.number(), result);
+  }
+
+  private static void eventStop(Tracee tracee) throws CheckpointException {
+    tracee.interrupt();
+    tracee.resume(0);
+    WaitStatus status = tracee.await();
+    while (!(status instanceof WaitStatus.EventStop || status instanceof WaitStatus.GroupStop)) {
+      if (status.ended()) {
+        throw new CheckpointException(
+            CheckpointException.Outcome.TARGET_LOST,
+            "cannot resume the sleep of thread " + tracee.tid() + ": it ended");
+      }
+      tracee.interrupt();
+      tracee.resume(0);
+      status = tracee.await();
+    }
+  }
+
+  private boolean asleep(int tid) {
+    try {
+      return proc.stat(tid).state() == 'S';
+    } catch (IOException _) {
+      return true;
+    }
+  }
+
+  /// `resume` with a timeout that lies in a register replaced.
+  public long[] withTimeLeft(long[] resume, Sleep sleep) {
+    Optional<TimedCall> timed = sleep.timed(machine);
+    if (timed.isEmpty()
+        || timed.get().restart() != TimedCall.Restart.EINTR
+        || timed.get().form() != TimedCall.Form.MILLISECONDS) {
+      return resume;
+    }
+    return machine.withArgument(resume, timed.get().argument(), millis(sleep.remaining()));
+  }
+
+  /// Detaches from a thread. If its call reads its timeout from memory, the time left stands there
+  /// until the thread sleeps; all other threads must still be stopped.
+  public void release(Tracee tracee, Sleep sleep) throws CheckpointException {
+    Optional<TimedCall> timed = sleep.timed(machine);
+    if (timed.isEmpty()
+        || timed.get().restart() != TimedCall.Restart.EINTR
+        || timed.get().form() != TimedCall.Form.TIMESPEC) {
+      tracee.detach(0);
+      return;
+    }
+    long address = sleep.arguments()[timed.get().argument()];
+    byte[] own = memory.bytes(address, 16);
+    writeTimespec(address, sleep.remaining());
+    try {
+      tracee.detach(0);
+      long deadline = System.nanoTime() + PATIENCE_NANOS;
+      while (!blockedIn(tracee.tid(), sleep.number()) && System.nanoTime() < deadline) {
+        LockSupport.parkNanos(POLL_NANOS);
+      }
+    } finally {
+      memory.writeForced(address, own);
+    }
+  }
+
+  private boolean blockedIn(int tid, long number) {
+    try {
+      BlockedIn in = proc.blockedIn(tid);
+      return !in.running() && in.number() == number && asleep(tid);
+    } catch (IOException _) {
+      return true;
+    }
+  }
+
+  private void writeTimespec(long address, long nanos) throws CheckpointException {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment timespec = arena.allocate(JAVA_LONG, 2);
+      timespec.setAtIndex(JAVA_LONG, 0, nanos / NANOS);
+      timespec.setAtIndex(JAVA_LONG, 1, nanos % NANOS);
+      memory.writeForced(address, timespec);
+    }
+  }
+
+  /// Rounded up: never early.
+  private static long millis(long nanos) {
+    return Math.min(Integer.MAX_VALUE, (nanos + NANOS_PER_MILLI - 1) / NANOS_PER_MILLI);
+  }
+}

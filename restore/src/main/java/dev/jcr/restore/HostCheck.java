@@ -1,0 +1,204 @@
+package dev.jcr.restore;
+
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+
+import com.google.protobuf.ByteString;
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.CheckpointException.Problem;
+import dev.jcr.image.registers.Xsave;
+import dev.jcr.image.v1.FileIdentity;
+import dev.jcr.image.v1.Host;
+import dev.jcr.image.v1.ProcessState;
+import dev.jcr.image.v1.Thread;
+import dev.jcr.image.v1.Vma;
+import dev.jcr.image.v1.VmaKind;
+import dev.jcr.parasite.collect.FileIdentities;
+import dev.jcr.parasite.procfs.MapsEntry;
+import dev.jcr.parasite.procfs.Proc;
+import dev.jcr.parasite.remote.ProcessMemory;
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/// Whether this host can take a process up, found before anything is created.
+final class HostCheck {
+  private HostCheck() {}
+
+  /// All reasons against it; empty when there are none.
+  static List<Problem> problems(ProcessState state, Host host)
+      throws CheckpointException, IOException {
+    List<Problem> problems = new ArrayList<>();
+    if (state.getHost().getArch() != host.getArch()) {
+      problems.add(
+          new Problem(
+              "host",
+              "architecture",
+              "the image is of %s, this host is %s"
+                  .formatted(state.getHost().getArch(), host.getArch()),
+              "restore it on such a machine"));
+      return problems;
+    }
+    if (state.getHost().getPageSize() != host.getPageSize()) {
+      problems.add(
+          new Problem(
+              "host",
+              "page size",
+              "the image has pages of %d bytes, this kernel of %d"
+                  .formatted(state.getHost().getPageSize(), host.getPageSize()),
+              "restore it on a kernel with the same page size"));
+    }
+    cpu(state, host, problems);
+    vdso(state, problems);
+    files(state, problems);
+    ids(state, problems);
+    return problems;
+  }
+
+  private static void cpu(ProcessState state, Host host, List<Problem> problems) {
+    Set<String> missing = new java.util.TreeSet<>(state.getHost().getX86().getFlagsList());
+    missing.removeAll(new HashSet<>(host.getX86().getFlagsList()));
+    if (!missing.isEmpty()) {
+      problems.add(
+          new Problem(
+              "host",
+              "CPU",
+              "it lacks " + String.join(" ", missing),
+              "restore on a CPU that has all features of the first"));
+    }
+    Xsave.Layout layout = Xsave.Layout.of(host.getX86());
+    for (Thread thread : state.getThreadsList()) {
+      try {
+        Xsave.build(
+            thread.getRegisters().getX8664(), state.getHost().getX86().getXfeatures(), layout);
+      } catch (CheckpointException e) {
+        problems.add(
+            new Problem("host", "CPU", String.valueOf(e.getMessage()), "restore on another host"));
+        return;
+      }
+    }
+  }
+
+  /// jcr's own vDSO is the one every new process of this kernel gets.
+  private static void vdso(ProcessState state, List<Problem> problems)
+      throws CheckpointException, IOException {
+    List<Vma> wanted =
+        state.getMemory().getVmasList().stream().filter(RestorePlan::isKernels).toList();
+    if (wanted.isEmpty()) {
+      return;
+    }
+    List<MapsEntry> own =
+        Proc.at("/proc/self").maps().stream()
+            .filter(e -> e.path().equals("[vdso]") || e.path().startsWith("[vvar"))
+            .toList();
+    boolean same = own.size() == wanted.size();
+    for (int i = 0; same && i < own.size(); i++) {
+      same =
+          own.get(i).end() - own.get(i).start()
+              == wanted.get(i).getEnd() - wanted.get(i).getStart();
+    }
+    if (same) {
+      for (int i = 0; i < own.size(); i++) {
+        if (wanted.get(i).getKind() == VmaKind.VMA_VDSO) {
+          same = state.getHost().getVdso().getSha256().equals(digest(own.get(i)));
+        }
+      }
+    }
+    if (!same) {
+      problems.add(
+          new Problem(
+              "host",
+              "vDSO",
+              "this kernel's differs from that of kernel " + state.getHost().getKernelRelease(),
+              "restore on the same kernel build"));
+    }
+  }
+
+  private static ByteString digest(MapsEntry entry) throws CheckpointException {
+    try (ProcessMemory self = ProcessMemory.open((int) ProcessHandle.current().pid());
+        Arena arena = Arena.ofConfined()) {
+      MemorySegment bytes = arena.allocate(entry.end() - entry.start(), 8);
+      self.read(entry.start(), bytes);
+      return ByteString.copyFrom(
+          MessageDigest.getInstance("SHA-256").digest(bytes.toArray(JAVA_BYTE)));
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
+  /// Executable, libraries and other private file mappings must be as they were; files mapped
+  /// shared may have been written to since.
+  private static void files(ProcessState state, List<Problem> problems) {
+    Map<String, FileIdentity> exact = new LinkedHashMap<>();
+    Map<String, FileIdentity> shared = new LinkedHashMap<>();
+    FileIdentity executable = state.getIdentity().getExecutable();
+    exact.put(executable.getPath(), executable);
+    for (Vma vma : state.getMemory().getVmasList()) {
+      if (vma.hasFile()) {
+        (vma.getKind() == VmaKind.VMA_SHARED_FILE ? shared : exact)
+            .put(vma.getFile().getPath(), vma.getFile());
+      }
+    }
+    for (FileIdentity file : exact.values()) {
+      if (shared.containsKey(file.getPath())) {
+        continue;
+      }
+      FileIdentities.changed(file)
+          .ifPresent(reason ->
+              problems.add(
+                  new Problem(
+                      "file", "mapped file " + file.getPath(), reason, "put the same file back")));
+    }
+    for (FileIdentity file : shared.values()) {
+      FileIdentities.missing(file)
+          .ifPresent(reason ->
+              problems.add(
+                  new Problem(
+                      "file", "mapped file " + file.getPath(), reason, "put the same file back")));
+    }
+  }
+
+  /// Pids and tids that are taken, each by whom.
+  private static void ids(ProcessState state, List<Problem> problems) {
+    for (Thread thread : state.getThreadsList()) {
+      if (Proc.of(thread.getTid()).exists()) {
+        problems.add(
+            new Problem(
+                "process",
+                "id " + thread.getTid(),
+                String.valueOf(
+                    RestoreSession.pidInUse(state.getIdentity().getPid(), thread.getTid())
+                        .getMessage()),
+                ""));
+      }
+    }
+  }
+
+  /// One exception for all problems: a taken pid alone is a failure, anything else makes the image
+  /// incompatible.
+  static void require(String image, List<Problem> problems) throws CheckpointException {
+    if (problems.isEmpty()) {
+      return;
+    }
+    boolean onlyIds = problems.stream().allMatch(problem -> problem.kind().equals("process"));
+    if (onlyIds) {
+      throw new CheckpointException(Outcome.FAILED, problems.getFirst().reason(), problems, null);
+    }
+    throw new CheckpointException(
+        Outcome.IMAGE,
+        "cannot restore "
+            + image
+            + ": "
+            + String.join(" | ", problems.stream().map(Problem::toString).toList()),
+        problems,
+        null);
+  }
+}
