@@ -1,6 +1,8 @@
 package dev.jcr.dump;
 
 import com.google.protobuf.ByteString;
+import dev.jcr.dump.files.Collected;
+import dev.jcr.dump.files.FileCollector;
 import dev.jcr.dump.identity.IdentityCollector;
 import dev.jcr.dump.memory.PageDumper;
 import dev.jcr.dump.signals.SignalCollector;
@@ -19,10 +21,12 @@ import dev.jcr.image.v1.Creation;
 import dev.jcr.image.v1.Files;
 import dev.jcr.image.v1.Host;
 import dev.jcr.image.v1.Identity;
+import dev.jcr.image.v1.Loss;
 import dev.jcr.image.v1.Manifest;
 import dev.jcr.image.v1.Memory;
 import dev.jcr.image.v1.PendingSignal;
 import dev.jcr.image.v1.ProcessState;
+import dev.jcr.image.v1.SharedObject;
 import dev.jcr.image.v1.SignalAction;
 import dev.jcr.image.v1.Statistics;
 import dev.jcr.image.v1.Thread;
@@ -100,7 +104,11 @@ final class DumpSession {
   /// Problems of mappings and descriptors.
   static List<Problem> problems(int pid) throws CheckpointException {
     try {
-      return new ArrayList<>(VmaCollector.problems(Proc.of(pid).smaps()));
+      List<Problem> problems = new ArrayList<>(VmaCollector.problems(Proc.of(pid).smaps()));
+      try (FileCollector files = new FileCollector(pid)) {
+        problems.addAll(files.preflight());
+      }
+      return problems;
     } catch (IOException e) {
       throw Preflight.lost(pid, e);
     }
@@ -108,10 +116,11 @@ final class DumpSession {
 
   DumpReport run() throws CheckpointException {
     try (ProcessMemory memory = ProcessMemory.open(pid);
+        FileCollector fileCollector = new FileCollector(pid);
         PageScan scan = PageScan.open(pid)) {
       PageWriter pages = image.pages(host.getPageSize());
       Gadgets gadgets = Gadgets.find(memory, executable(proc.maps()));
-      warmUp(memory, scan, pages);
+      warmUp(memory, fileCollector, scan, pages);
       if (options.afterwards() == DumpOptions.Afterwards.LEAVE_RUNNING) {
         pages.hold();
       }
@@ -120,7 +129,7 @@ final class DumpSession {
       try (Freeze freeze = Freeze.stop(pid, machine, FREEZE_BUDGET_NANOS)) {
         long stopped = System.nanoTime();
         statistics.setFreezingTime(micros(stopping, stopped));
-        ProcessState state = collect(freeze, memory, gadgets, scan, pages, stopped);
+        ProcessState state = collect(freeze, memory, fileCollector, gadgets, scan, pages, stopped);
         image.state(state);
         if (options.afterwards() == DumpOptions.Afterwards.LEAVE_RUNNING) {
           thaw(freeze, memory, state);
@@ -135,8 +144,10 @@ final class DumpSession {
   }
 
   /// First uses of what runs inside the freeze: classes, parsers, buffers.
-  private void warmUp(ProcessMemory memory, PageScan scan, PageWriter pages)
+  private void warmUp(
+      ProcessMemory memory, FileCollector fileCollector, PageScan scan, PageWriter pages)
       throws IOException, CheckpointException {
+    fileCollector.preflight();
     List<Vma> vmas = new VmaCollector().collect(proc.smaps(), _ -> 0);
     long bytes = PageDumper.estimate(vmas, scan);
     if (options.afterwards() == DumpOptions.Afterwards.LEAVE_RUNNING) {
@@ -150,6 +161,7 @@ final class DumpSession {
   private ProcessState collect(
       Freeze freeze,
       ProcessMemory memory,
+      FileCollector fileCollector,
       Gadgets gadgets,
       PageScan scan,
       PageWriter pages,
@@ -201,11 +213,26 @@ final class DumpSession {
       injected = infection.calls();
     }
     List<Smaps> smaps = proc.smaps();
-    List<Vma> vmas = new VmaCollector().collect(smaps, this::noObject);
-    long memdump = System.nanoTime();
+    Files files;
+    List<Loss> losses;
+    List<Vma> vmas;
+    long memdump;
     PageDumper dumper = new PageDumper(memory, pages);
-    dumper.dump(vmas, scan);
-    dumper.finish();
+    try (Collected collected = fileCollector.collect()) {
+      vmas =
+          new VmaCollector()
+              .collect(
+                  smaps,
+                  mapping -> collected.objectFor(mapping.start(), mapping.end(), mapping.path()));
+      memdump = System.nanoTime();
+      dumper.dump(vmas, scan);
+      files = collected.files();
+      losses = collected.losses();
+      for (SharedObject object : files.getObjectsList()) {
+        dumper.dumpObject(object.getId(), collected.content(object.getId()), object.getSize());
+      }
+      dumper.finish();
+    }
     statistics
         .setMemdumpTime(micros(memdump, System.nanoTime()))
         .setPagesScanned(dumper.scanned())
@@ -216,10 +243,11 @@ final class DumpSession {
         .setHost(host.setVdso(vdso(memory, vmas)))
         .setIdentity(identity)
         .setMemory(memory(proc.stat(), brk, vmas))
-        .setFiles(Files.getDefaultInstance())
+        .setFiles(files)
         .setSignals(SignalCollector.signals(freeze, actions))
         .setTimers(timers)
         .addAllThreads(threads)
+        .addAllLosses(losses)
         .build();
   }
 
@@ -244,11 +272,6 @@ final class DumpSession {
       }
     }
     freeze.thaw();
-  }
-
-  private int noObject(Smaps mapping) throws CheckpointException {
-    throw new CheckpointException(
-        Outcome.UNSUPPORTED, "cannot dump mapping of " + mapping.path() + ": not supported yet");
   }
 
   private Map<Integer, InterruptedCall> interrupted(Freeze freeze) throws CheckpointException {

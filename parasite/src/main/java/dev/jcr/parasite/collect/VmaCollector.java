@@ -85,18 +85,12 @@ public final class VmaCollector {
     if (path.startsWith("/secretmem")) {
       return Optional.of("secret memory (memfd_secret) cannot be read");
     }
-    if (path.endsWith(DELETED) && !isObject(mapping)) {
-      return Optional.of("the mapped file was deleted or replaced");
-    }
     return Optional.empty();
   }
 
-  /// Shared anonymous memory and memfds: content without a path.
+  /// Shared anonymous memory, memfds, deleted files: content without a path.
   public static boolean isObject(Smaps mapping) {
-    String path = mapping.path();
-    return path.endsWith(DELETED)
-        && (path.startsWith("/memfd:")
-            || (path.startsWith("/dev/zero") && mapping.permissions().charAt(3) == 's'));
+    return mapping.inode() != 0 && mapping.path().endsWith(DELETED);
   }
 
   /// [vdso], [vvar], [vsyscall]: mapped by the kernel, not by the process.
