@@ -137,7 +137,7 @@ public final class ImageReader implements AutoCloseable {
   }
 
   /// Opens a part that is a file and not a link, pipe or device, and not longer than `max`.
-  private static FileChannel open(Path file, long max) throws CheckpointException {
+  static FileChannel open(Path file, long max) throws CheckpointException {
     try {
       BasicFileAttributes attributes =
           Files.readAttributes(file, BasicFileAttributes.class, LinkOption.NOFOLLOW_LINKS);
@@ -184,16 +184,22 @@ public final class ImageReader implements AutoCloseable {
     if (!MessageDigest.isEqual(ManifestFile.sha256(bytes), part.getSha256().toByteArray())) {
       throw Damage.at(file.toString(), 0, "SHA-256 differs from the manifest's");
     }
-    Wire.check(file.toString(), 0, bytes, type, ImageFormat.MAX_MESSAGES);
+    return decode(file.toString(), bytes, type, parser);
+  }
+
+  /// Makes a message of bytes from anywhere.
+  static <M extends Message> M decode(
+      String object, byte[] bytes, Descriptor type, Parser<M> parser) throws CheckpointException {
+    Wire.check(object, 0, bytes, type, ImageFormat.MAX_MESSAGES);
     M message;
     try {
       message = parser.parseFrom(bytes);
     } catch (InvalidProtocolBufferException e) {
-      throw Damage.at(file.toString(), 0, String.valueOf(e.getMessage()));
+      throw Damage.at(object, 0, String.valueOf(e.getMessage()));
     }
     // One state has one encoding: a default written out or an overlong number is not ours.
     if (!Arrays.equals(message.toByteArray(), bytes)) {
-      throw Damage.at(file.toString(), 0, "not the canonical encoding");
+      throw Damage.at(object, 0, "not the canonical encoding");
     }
     return message;
   }

@@ -27,10 +27,15 @@ import org.jspecify.annotations.Nullable;
 public final class PageReader implements AutoCloseable {
   private static final int THREADS = 2;
 
+  /// Below this many chunks a second thread costs more than it saves.
+  private static final int FEW_CHUNKS = 8;
+
   private final FileChannel channel;
   private final Path path;
   private final Pagemap map;
   private final List<ChunkRuns> layout;
+  private final int longestStored;
+  private final int longestContent;
   private final ConcurrentLinkedQueue<Scratch> scratches = new ConcurrentLinkedQueue<>();
 
   /// Takes over the open part.
@@ -49,6 +54,11 @@ public final class PageReader implements AutoCloseable {
       throw Errnos.failure(Outcome.IMAGE, "read", path, e, "copy the image again");
     }
     this.layout = PagemapLayout.of(pagemapObject, map, size);
+    this.longestStored =
+        map.getChunksList().stream().mapToInt(PageChunk::getStoredLength).max().orElse(0);
+    this.longestContent =
+        map.getPageSize()
+            * map.getChunksList().stream().mapToInt(PageChunk::getPages).max().orElse(0);
   }
 
   /// Chunks and where their pages belong, by chunk index.
@@ -112,7 +122,7 @@ public final class PageReader implements AutoCloseable {
     Runnable body =
         () -> {
           try {
-            ByteBuffer into = ByteBuffer.allocateDirect(PageWriter.CHUNK_BYTES);
+            ByteBuffer into = ByteBuffer.allocateDirect(longestContent);
             for (int chunk = next.getAndIncrement();
                 chunk < layout.size() && failure.get() == null;
                 chunk = next.getAndIncrement()) {
@@ -123,7 +133,7 @@ public final class PageReader implements AutoCloseable {
             failure.compareAndSet(null, e);
           }
         };
-    Thread[] helpers = new Thread[layout.size() < 2 ? 0 : THREADS - 1];
+    Thread[] helpers = new Thread[layout.size() < FEW_CHUNKS ? 0 : THREADS - 1];
     for (int i = 0; i < helpers.length; i++) {
       helpers[i] = Thread.ofPlatform().daemon().name("jcr-verify-" + i).start(body);
     }
@@ -204,7 +214,7 @@ public final class PageReader implements AutoCloseable {
 
   /// What one running [#read] needs of its own.
   private final class Scratch {
-    private final ByteBuffer stored = ByteBuffer.allocateDirect(PageWriter.CHUNK_BYTES);
+    private final ByteBuffer stored = ByteBuffer.allocateDirect(longestStored);
     private final ZstdDecompressCtx zstd = new ZstdDecompressCtx();
     private final CRC32C crc = new CRC32C();
 

@@ -1,6 +1,7 @@
 package dev.jcr.image.registers;
 
 import dev.jcr.image.v1.X8664Registers;
+import java.util.List;
 import java.util.Locale;
 
 /// General registers of one x86_64 thread: `struct user_regs_struct` of `<sys/user.h>`, 27 words. A
@@ -54,8 +55,10 @@ public final class X8664 {
     }
   }
 
+  private static final List<Word> ALL = List.of(Word.values());
+
   /// Number of words.
-  public static final int WORDS = Word.values().length;
+  public static final int WORDS = ALL.size();
 
   private final X8664Registers registers;
 
@@ -71,6 +74,11 @@ public final class X8664 {
       throw new IllegalArgumentException(registers.getGeneralCount() + " general registers");
     }
     return new X8664(registers);
+  }
+
+  /// "r15" for 0, "gs" for 26.
+  public static String label(int index) {
+    return ALL.get(index).label();
   }
 
   public long get(Word word) {
@@ -100,7 +108,7 @@ public final class X8664 {
   @Override
   public String toString() {
     StringBuilder text = new StringBuilder();
-    for (Word word : Word.values()) {
+    for (Word word : ALL) {
       text.append(text.isEmpty() ? "" : " ")
           .append(word.label())
           .append("=0x")

@@ -1,0 +1,171 @@
+package dev.jcr.image.inspect;
+
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.pages.ChunkRuns;
+import dev.jcr.image.pages.PageReader;
+import dev.jcr.image.pages.PageWriter;
+import dev.jcr.image.v1.PageKind;
+import dev.jcr.image.v1.PageRun;
+import dev.jcr.image.v1.Pagemap;
+import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.List;
+
+/// Contiguous pages that differ between two images in the same way.
+///
+/// @param space 0 for the address space of the process, else the id of a shared object
+/// @param start address or offset in bytes
+public record PageDifference(int space, long start, long pages, Kind kind) {
+  /// How pages differ.
+  public enum Kind {
+    /// Their bytes differ; a page that is not there counts as zero.
+    CONTENT,
+    /// A page of zeros is present on the left only. Of no meaning in anonymous memory.
+    ZERO_ON_LEFT,
+    /// A page of zeros is present on the right only.
+    ZERO_ON_RIGHT
+  }
+
+  @Override
+  public String toString() {
+    return "pages 0x"
+        + Long.toHexString(start)
+        + " +"
+        + pages
+        + (space == 0 ? "" : " of object " + space)
+        + ": "
+        + switch (kind) {
+          case CONTENT -> "contents differ";
+          case ZERO_ON_LEFT -> "zero on the left, absent on the right";
+          case ZERO_ON_RIGHT -> "absent on the left, zero on the right";
+        };
+  }
+
+  /// Walks both images in order, each chunk read once.
+  static List<PageDifference> between(
+      PageReader left, Pagemap leftMap, PageReader right, Pagemap rightMap)
+      throws CheckpointException {
+    if (left.pageSize() != right.pageSize()) {
+      throw new IllegalArgumentException("images of two page sizes");
+    }
+    List<PageDifference> found = new ArrayList<>();
+    Cursor a = new Cursor(left, leftMap);
+    Cursor b = new Cursor(right, rightMap);
+    while (!a.atEnd() || !b.atEnd()) {
+      int order = a.compareTo(b);
+      Cursor first = order <= 0 ? a : b;
+      int space = first.space();
+      long address = first.address();
+      boolean onLeft = order <= 0;
+      boolean onRight = order >= 0;
+      boolean leftZero = !onLeft || a.isZero();
+      boolean rightZero = !onRight || b.isZero();
+      if (leftZero && rightZero) {
+        if (!onRight) {
+          add(found, space, address, left.pageSize(), Kind.ZERO_ON_LEFT);
+        } else if (!onLeft) {
+          add(found, space, address, left.pageSize(), Kind.ZERO_ON_RIGHT);
+        }
+      } else if (leftZero != rightZero || !a.page().equals(b.page())) {
+        add(found, space, address, left.pageSize(), Kind.CONTENT);
+      }
+      if (onLeft) {
+        a.next();
+      }
+      if (onRight) {
+        b.next();
+      }
+    }
+    return found;
+  }
+
+  private static void add(
+      List<PageDifference> found, int space, long address, int pageSize, Kind kind) {
+    if (!found.isEmpty()) {
+      PageDifference last = found.getLast();
+      if (last.space == space
+          && last.kind == kind
+          && last.start + last.pages * pageSize == address) {
+        found.set(found.size() - 1, new PageDifference(space, last.start, last.pages + 1, kind));
+        return;
+      }
+    }
+    found.add(new PageDifference(space, address, 1, kind));
+  }
+
+  /// The place of one image the walk has come to.
+  private static final class Cursor implements Comparable<Cursor> {
+    private final PageReader reader;
+    private final Pagemap map;
+    private final ByteBuffer content = ByteBuffer.allocateDirect(PageWriter.CHUNK_BYTES);
+    private int spaceIndex;
+    private int runIndex;
+    private long page;
+    // Chunk that is in `content` or comes next, and the page in it.
+    private int chunk;
+    private int pageInChunk;
+    private boolean loaded;
+
+    Cursor(PageReader reader, Pagemap map) {
+      this.reader = reader;
+      this.map = map;
+    }
+
+    boolean atEnd() {
+      return spaceIndex == map.getSpacesCount();
+    }
+
+    int space() {
+      return map.getSpaces(spaceIndex).getId();
+    }
+
+    private PageRun run() {
+      return map.getSpaces(spaceIndex).getRuns(runIndex);
+    }
+
+    long address() {
+      return run().getStart() + page * reader.pageSize();
+    }
+
+    boolean isZero() {
+      return run().getKind() == PageKind.PAGE_ZERO;
+    }
+
+    ByteBuffer page() throws CheckpointException {
+      if (!loaded) {
+        content.clear();
+        reader.read(chunk, content);
+        loaded = true;
+      }
+      return content.slice(pageInChunk * reader.pageSize(), reader.pageSize());
+    }
+
+    void next() {
+      if (!isZero()) {
+        ChunkRuns current = reader.layout().get(chunk);
+        if (++pageInChunk == current.pages()) {
+          chunk++;
+          pageInChunk = 0;
+          loaded = false;
+        }
+      }
+      if (++page == run().getPages()) {
+        page = 0;
+        if (++runIndex == map.getSpaces(spaceIndex).getRunsCount()) {
+          runIndex = 0;
+          spaceIndex++;
+        }
+      }
+    }
+
+    /// The end comes after everything.
+    @Override
+    public int compareTo(Cursor other) {
+      if (atEnd() || other.atEnd()) {
+        return Boolean.compare(atEnd(), other.atEnd());
+      }
+      int spaces = Integer.compare(space(), other.space());
+      return spaces != 0 ? spaces : Long.compareUnsigned(address(), other.address());
+    }
+  }
+}

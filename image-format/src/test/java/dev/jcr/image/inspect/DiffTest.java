@@ -1,0 +1,88 @@
+package dev.jcr.image.inspect;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.jcr.image.SampleStates;
+import dev.jcr.image.codec.ImageReader;
+import dev.jcr.image.codec.ImageWriter;
+import dev.jcr.image.pages.PageBuffer;
+import dev.jcr.image.v1.Compression;
+import dev.jcr.image.v1.Creation;
+import dev.jcr.image.v1.ProcessState;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class DiffTest {
+  @TempDir Path folder;
+
+  @Test
+  void fieldsAreNamedByKey() {
+    ProcessState left = SampleStates.x8664();
+    ProcessState.Builder right = left.toBuilder();
+    right.getThreadsBuilder(1).getRegistersBuilder().getX8664Builder().setGeneral(16, 0x2000);
+    right.getMemoryBuilder().removeVmas(1);
+    right.getIdentityBuilder().setUmask(0);
+    assertThat(Diff.of(left, left)).isEmpty();
+    assertThat(Diff.of(left, right.build()))
+        .extracting(Diff.Difference::toString)
+        .satisfiesExactly(
+            text -> assertThat(text).isEqualTo("identity.umask: 022 != 0"),
+            text ->
+                assertThat(text)
+                    .startsWith("memory.vmas[start=0x4000000]: {\"start\":\"0x4000000\"")
+                    .endsWith("!= -"),
+            text ->
+                assertThat(text)
+                    .isEqualTo("threads[tid=43].registers.x86_64.general[rip]: 0x1010 != 0x2000"));
+  }
+
+  private ImageReader image(String name, Compression compression, int[] pages) throws Exception {
+    Path image = folder.resolve(name);
+    try (ImageWriter writer = ImageWriter.create(image, compression, 3, false)) {
+      for (int i = 0; i < pages.length; i++) {
+        PageBuffer buffer = writer.pages(4096).take();
+        if (pages[i] >= 0) {
+          buffer.add(0, 0x10000L + i * 4096L, 1);
+          for (int at = 0; at < 4096; at++) {
+            buffer.data().put(at, (byte) (pages[i] == 0 ? 0 : pages[i] + at));
+          }
+        }
+        writer.pages(4096).submit(buffer);
+      }
+      writer.state(SampleStates.x8664());
+      writer.commit(42, "x", Creation.getDefaultInstance());
+    }
+    return ImageReader.open(image);
+  }
+
+  @Test
+  void pagesAreComparedByContent() throws Exception {
+    // -1 is absent, 0 is zero.
+    try (ImageReader left =
+            image("left", Compression.COMPRESSION_NONE, new int[] {1, 0, 0, 4, 5, -1, 7});
+        ImageReader right =
+            image("right", Compression.COMPRESSION_ZSTD, new int[] {1, 0, -1, 9, 9, 0, -1})) {
+      Diff.Result result = Diff.of(left, right);
+      assertThat(result.fields()).isEmpty();
+      assertThat(result.pages())
+          .extracting(PageDifference::toString)
+          .containsExactly(
+              "pages 0x12000 +1: zero on the left, absent on the right",
+              "pages 0x13000 +2: contents differ",
+              "pages 0x15000 +1: absent on the left, zero on the right",
+              "pages 0x16000 +1: contents differ");
+      assertThat(Diff.of(left, left).isEmpty()).isTrue();
+    }
+  }
+
+  @Test
+  void verifyCounts() throws Exception {
+    image("image", Compression.COMPRESSION_ZSTD, new int[] {1, 0, 3}).close();
+    Verify.Report report = Verify.run(folder.resolve("image"));
+    assertThat(report.storedPages()).isEqualTo(2);
+    assertThat(report.zeroPages()).isEqualTo(1);
+    assertThat(report.chunks()).isEqualTo(2);
+    assertThat(report.threads()).isEqualTo(2);
+  }
+}
