@@ -5,14 +5,17 @@ package dev.jcr.parasite.linux;
 /// against the headers.
 public final class Fcntl {
   public static final int F_DUPFD = 0;
+  public static final int F_GETFD = 1;
   public static final int F_SETFD = 2;
   public static final int F_GETFL = 3;
   public static final int F_SETFL = 4;
+  public static final int F_SETLK = 6;
   public static final int F_SETSIG = 10;
   public static final int F_GETSIG = 11;
   public static final int F_SETOWN_EX = 15;
   public static final int F_GETOWN_EX = 16;
   public static final int F_OFD_GETLK = 36;
+  public static final int F_OFD_SETLK = 37;
   public static final int F_GETLEASE = 1025;
   public static final int F_DUPFD_CLOEXEC = 1030;
   public static final int F_SETPIPE_SZ = 1031;

@@ -1,0 +1,392 @@
+package dev.jcr.restore.files;
+
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.v1.Arch;
+import dev.jcr.image.v1.EpollTarget;
+import dev.jcr.image.v1.EventFd;
+import dev.jcr.image.v1.FileIdentity;
+import dev.jcr.image.v1.FileLock;
+import dev.jcr.image.v1.Files;
+import dev.jcr.image.v1.Owner;
+import dev.jcr.image.v1.TimerFd;
+import dev.jcr.parasite.linux.Errno;
+import dev.jcr.parasite.linux.Fcntl;
+import dev.jcr.parasite.linux.Fd;
+import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.linux.OpenFlags;
+import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.remote.RemoteCalls;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.List;
+import java.util.Optional;
+
+/// Executes the steps of a [FilePlan] inside a new process.
+///
+/// The process starts with the stub's descriptors: jcr's 0, 1, 2 and whatever else jcr leaked. All
+/// others are closed first. Everything is made under numbers above those of the image, then put
+/// where it belongs, then the upper numbers are closed.
+public final class FileExecutor implements AutoCloseable {
+  private static final int RLIMIT_NOFILE = 7;
+  private static final int STANDARD_ERROR = 2;
+  private static final int LOCK_SHARED = 1;
+  private static final int LOCK_EXCLUSIVE = 2;
+  private static final int LOCK_NOW = 4;
+  private static final int CLOCK_REALTIME = 0;
+  private static final int CLOCK_REALTIME_ALARM = 8;
+  private static final long SECOND = 1_000_000_000L;
+
+  private final Inside inside;
+  private final Objects objects;
+  private final Pipes pipes;
+  private final SocketMaker sockets;
+  private final Terminals terminals;
+  private final boolean foreground;
+
+  /// @param foreground the process takes over jcr's terminal, not only its descriptors
+  public FileExecutor(RemoteCalls calls, Files files, boolean foreground)
+      throws CheckpointException {
+    this.inside = new Inside(calls, FilePlan.firstFree(files));
+    this.objects = new Objects(inside);
+    this.pipes = new Pipes(inside);
+    this.sockets = new SocketMaker(inside);
+    this.terminals = new Terminals(inside);
+    this.foreground = foreground;
+    raiseLimit(files);
+    inside.require(
+        "close inherited descriptors", Syscall.CLOSE_RANGE, STANDARD_ERROR + 1, 0xffffffffL, 0);
+  }
+
+  /// Room for the numbers in use while descriptors are made; the real limits come later.
+  private void raiseLimit(Files files) throws CheckpointException {
+    long needed =
+        inside.first() + files.getDescriptionsCount() + 2L * files.getObjectsCount() + 320;
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment limit = arena.allocate(16, 8);
+      long result = Kernel.raw(Syscall.PRLIMIT64, inside.pid(), RLIMIT_NOFILE, 0, limit.address());
+      if (Kernel.isError(result)) {
+        throw Inside.failure("read the limit of open files", result);
+      }
+      long soft = limit.get(ValueLayout.JAVA_LONG, 0);
+      long hard = limit.get(ValueLayout.JAVA_LONG, 8);
+      if (Long.compareUnsigned(soft, needed) >= 0) {
+        return;
+      }
+      limit.set(ValueLayout.JAVA_LONG, 0, needed);
+      limit.set(ValueLayout.JAVA_LONG, 8, Long.compareUnsigned(hard, needed) < 0 ? needed : hard);
+      result = Kernel.raw(Syscall.PRLIMIT64, inside.pid(), RLIMIT_NOFILE, limit.address(), 0);
+      if (Kernel.isError(result)) {
+        throw Inside.failure("raise the limit of open files to " + needed + " (ulimit -n)", result);
+      }
+    }
+  }
+
+  public void run(List<FileStep> steps) throws CheckpointException {
+    for (FileStep step : steps) {
+      execute(step);
+    }
+  }
+
+  /// Descriptor inside the process of an object, for mmap(2); usable until
+  /// [FileStep.CloseTemporary].
+  public int remoteObjectFd(int objectId) throws CheckpointException {
+    return objects.fd(objectId);
+  }
+
+  /// jcr's own descriptor of an object, for its contents; the caller closes it.
+  public Fd objectFd(int objectId) throws CheckpointException {
+    return inside.local(objects.fd(objectId));
+  }
+
+  public void execute(FileStep step) throws CheckpointException {
+    switch (step) {
+      case FileStep.CreateObject(var object) -> objects.create(object);
+      case FileStep.SealObject(int objectId, int seals) -> objects.seal(objectId, seals);
+      case FileStep.OpenRegular(int id, var file, int flags, long position) ->
+          open(id, file, flags, position);
+      case FileStep.OpenObject(int id, int objectId, int flags, long position) -> {
+        int fd = inside.hold(id, objects.open(objectId, flags));
+        seek(fd, position, "object " + objectId);
+      }
+      case FileStep.OpenDirectory(int id, var file, int flags, long position) ->
+          open(id, file, flags, position);
+      case FileStep.OpenPath(int id, var file, int flags) -> open(id, file, flags, 0);
+      case FileStep.OpenDevice(int id, var device, int flags) ->
+          inside.hold(id, inside.open(device.getPath(), openable(flags)));
+      case FileStep.MakePipe(var pipe, var ends) -> pipes.make(pipe, ends);
+      case FileStep.MakeEventfd(int id, var eventfd, int flags) -> eventfd(id, eventfd, flags);
+      case FileStep.MakeTimerfd(int id, var timer, int flags) -> timerfd(id, timer, flags);
+      case FileStep.MakeSignalfd(int id, var signalfd, int flags) -> {
+        inside.putLongs(signalfd.getMask());
+        inside.hold(
+            id,
+            inside.require(
+                "make a signalfd", Syscall.SIGNALFD4, -1, inside.scratch(), 8, nonBlock(flags)));
+      }
+      case FileStep.MakeEpoll(int id) ->
+          inside.hold(
+              id, inside.require("make an epoll", Syscall.EPOLL_CREATE1, Fcntl.EPOLL_CLOEXEC));
+      case FileStep.MakeSocketpair(var first, var a, var second, var b) ->
+          sockets.pair(first, a, second, b);
+      case FileStep.MakeUnixSocket(int id, var socket, int flags) ->
+          sockets.unix(id, socket, flags);
+      case FileStep.MakeInetSocket(int id, var socket, int flags) ->
+          sockets.inet(id, socket, flags);
+      case FileStep.MakeTerminal(var terminal, var path, var masters, var slaves) ->
+          terminals.pair(terminal, path, masters, slaves);
+      case FileStep.OpenTerminal(int id, var path, int flags) ->
+          terminals.openOutside(id, path, flags);
+      case FileStep.SetTerminal(int fd, var terminal) -> {
+        if (foreground) {
+          terminals.adopt(fd, terminal);
+        }
+      }
+      case FileStep.Inherit(int id, int fd) -> inherit(id, fd);
+      case FileStep.KeepDescriptor(int fd, boolean closeOnExec, _) -> keep(fd, closeOnExec);
+      case FileStep.InstallDescriptor(int fd, int id, boolean closeOnExec) ->
+          inside.require(
+              "install fd " + fd, Syscall.DUP3, inside.of(id), fd, closeOnExec ? Fd.O_CLOEXEC : 0);
+      case FileStep.CloseDescriptor(int fd) -> inside.close(fd);
+      case FileStep.AddEpollTarget(int epollId, var target, int occupant) ->
+          watch(epollId, target, occupant);
+      case FileStep.SetFlags(int fd, int flags, var owner) -> setFlags(fd, flags, owner);
+      case FileStep.CloseTemporary _ ->
+          inside.require(
+              "close temporary descriptors", Syscall.CLOSE_RANGE, inside.first(), 0xffffffffL, 0);
+      case FileStep.TakeLock(int fd, var lock) -> lock(fd, lock);
+      case FileStep.TakeTerminal(int fd) ->
+          inside.require("take the controlling terminal", Syscall.IOCTL, fd, Fcntl.TIOCSCTTY, 0);
+    }
+  }
+
+  private static int openable(int flags) {
+    return (flags & ~OpenFlags.O_ASYNC) | OpenFlags.O_NOCTTY | Fd.O_CLOEXEC;
+  }
+
+  private static int nonBlock(int flags) {
+    return (flags & OpenFlags.O_NONBLOCK) | Fd.O_CLOEXEC;
+  }
+
+  private void open(int id, FileIdentity file, int flags, long position)
+      throws CheckpointException {
+    boolean path = (flags & OpenFlags.O_PATH) != 0;
+    int usable = path ? flags | Fd.O_CLOEXEC : openable(flags);
+    int fd = inside.hold(id, inside.open(file.getPath(), usable));
+    if (!path) {
+      seek(fd, position, file.getPath());
+    }
+  }
+
+  private void seek(int fd, long position, String what) throws CheckpointException {
+    if (position != 0) {
+      inside
+          .calls()
+          .require(
+              "go to offset " + position + " of " + what,
+              Syscall.LSEEK,
+              fd,
+              position,
+              Fcntl.SEEK_SET);
+    }
+  }
+
+  private void eventfd(int id, EventFd eventfd, int flags) throws CheckpointException {
+    int fd =
+        inside.hold(
+            id,
+            inside.require(
+                "make an eventfd",
+                Syscall.EVENTFD2,
+                0,
+                nonBlock(flags) | (eventfd.getSemaphore() ? Fcntl.EFD_SEMAPHORE : 0)));
+    if (eventfd.getCount() != 0) {
+      inside.putLongs(eventfd.getCount());
+      inside.require("set an eventfd", Syscall.WRITE, fd, inside.scratch(), 8);
+    }
+  }
+
+  private void timerfd(int id, TimerFd timer, int flags) throws CheckpointException {
+    int fd =
+        inside.hold(
+            id,
+            inside.require(
+                "make a timerfd of clock " + timer.getClock(),
+                Syscall.TIMERFD_CREATE,
+                timer.getClock(),
+                nonBlock(flags)));
+    long first = timer.getRemaining();
+    int how = 0;
+    boolean absolute = (timer.getSettimeFlags() & Fcntl.TFD_TIMER_ABSTIME) != 0;
+    if (first == 0 && timer.getTicks() > 0 && timer.getInterval() > 0) {
+      // Expired, and only a read sets it going again: let it expire at once.
+      first = 1;
+    } else if (first > 0 && absolute) {
+      how = timer.getSettimeFlags();
+      boolean wallClock =
+          timer.getClock() == CLOCK_REALTIME || timer.getClock() == CLOCK_REALTIME_ALARM;
+      // A time of day stays what it was; other clocks may be another boot's, so what was left
+      // counts from now.
+      first = wallClock ? timer.getExpires() : now(timer.getClock()) + first;
+    }
+    if (first != 0 || timer.getInterval() != 0) {
+      inside.putLongs(
+          timer.getInterval() / SECOND,
+          timer.getInterval() % SECOND,
+          first / SECOND,
+          first % SECOND);
+      inside.require("set a timerfd", Syscall.TIMERFD_SETTIME, fd, how, inside.scratch(), 0);
+    }
+    if (timer.getTicks() > 0) {
+      inside.putLongs(timer.getTicks());
+      inside.require(
+          "set the expirations of a timerfd",
+          Syscall.IOCTL,
+          fd,
+          Fcntl.TFD_IOC_SET_TICKS,
+          inside.scratch());
+    }
+  }
+
+  private static long now(int clock) throws CheckpointException {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment time = arena.allocate(16, 8);
+      long result = Kernel.raw(Syscall.CLOCK_GETTIME, clock, time.address());
+      if (Kernel.isError(result)) {
+        throw Inside.failure("read clock " + clock, result);
+      }
+      return time.get(ValueLayout.JAVA_LONG, 0) * SECOND + time.get(ValueLayout.JAVA_LONG, 8);
+    }
+  }
+
+  private void inherit(int id, int fd) throws CheckpointException {
+    openIfClosed(fd);
+    inside.hold(
+        id,
+        inside.require(
+            "duplicate fd " + fd, Syscall.FCNTL, fd, Fcntl.F_DUPFD_CLOEXEC, inside.first()));
+  }
+
+  private void keep(int fd, boolean closeOnExec) throws CheckpointException {
+    openIfClosed(fd);
+    inside.require(
+        "set fd " + fd, Syscall.FCNTL, fd, Fcntl.F_SETFD, closeOnExec ? Fcntl.FD_CLOEXEC : 0);
+  }
+
+  /// jcr may have been started without it.
+  private void openIfClosed(int fd) throws CheckpointException {
+    if (inside.calls().call(Syscall.FCNTL, fd, Fcntl.F_GETFL, 0) == -Errno.EBADF) {
+      int opened = inside.open("/dev/null", OpenFlags.O_RDWR);
+      if (opened != fd) {
+        inside.require("install fd " + fd, Syscall.DUP3, opened, fd, 0);
+        inside.close(opened);
+      }
+    }
+  }
+
+  private void watch(int epollId, EpollTarget target, int occupant) throws CheckpointException {
+    int watched = inside.of(target.getDescriptionId());
+    int number = target.getFd();
+    boolean there = occupant == target.getDescriptionId();
+    // A registration goes by file and number. Where another file, or none, has the number now, the
+    // right one takes it for the moment.
+    boolean closeOnExec = false;
+    if (!there) {
+      closeOnExec =
+          occupant != 0
+              && inside.calls().call(Syscall.FCNTL, number, Fcntl.F_GETFD) == Fcntl.FD_CLOEXEC;
+      inside.require("lend fd " + number, Syscall.DUP3, watched, number, Fd.O_CLOEXEC);
+    }
+    // struct epoll_event: packed on x86_64 only.
+    boolean packed = Kernel.HOST != Arch.ARCH_AARCH64;
+    int data = packed ? 4 : 8;
+    byte[] event = new byte[data + 8];
+    for (int i = 0; i < 4; i++) {
+      event[i] = (byte) (target.getEvents() >>> (8 * i));
+    }
+    for (int i = 0; i < 8; i++) {
+      event[data + i] = (byte) (target.getData() >>> (8 * i));
+    }
+    inside.put(event);
+    inside.require(
+        "watch fd " + number + " with an epoll",
+        Syscall.EPOLL_CTL,
+        inside.of(epollId),
+        Fcntl.EPOLL_CTL_ADD,
+        number,
+        inside.scratch());
+    if (!there) {
+      if (occupant == 0) {
+        inside.close(number);
+      } else {
+        inside.require(
+            "give fd " + number + " back",
+            Syscall.DUP3,
+            inside.of(occupant),
+            number,
+            closeOnExec ? Fd.O_CLOEXEC : 0);
+      }
+    }
+  }
+
+  private void setFlags(int fd, int flags, Optional<Owner> owner) throws CheckpointException {
+    if (owner.isPresent()) {
+      if (owner.get().getPid() != 0) {
+        inside.putInts(owner.get().getType(), owner.get().getPid());
+        inside.require(
+            "set the owner of fd " + fd, Syscall.FCNTL, fd, Fcntl.F_SETOWN_EX, inside.scratch());
+      }
+      if (owner.get().getSignal() != 0) {
+        inside.require(
+            "set the signal of fd " + fd,
+            Syscall.FCNTL,
+            fd,
+            Fcntl.F_SETSIG,
+            owner.get().getSignal());
+      }
+    }
+    if ((flags & OpenFlags.O_ASYNC) != 0) {
+      inside.require("set the flags of fd " + fd, Syscall.FCNTL, fd, Fcntl.F_SETFL, flags);
+    }
+  }
+
+  private void lock(int fd, FileLock lock) throws CheckpointException {
+    String what = "lock the file of fd " + fd;
+    long result;
+    if (lock.getKind() == FileLock.Kind.KIND_FLOCK) {
+      int how = (lock.getWrite() ? LOCK_EXCLUSIVE : LOCK_SHARED) | LOCK_NOW;
+      result = inside.calls().call(Syscall.FLOCK, fd, how);
+    } else {
+      long length = lock.getLast() == -1 ? 0 : lock.getLast() - lock.getStart() + 1;
+      // struct flock: s16 type, s16 whence, pad, s64 start, s64 len, s32 pid
+      inside.putLongs(lock.getWrite() ? 1 : 0, lock.getStart(), length, 0);
+      boolean description = lock.getKind() == FileLock.Kind.KIND_DESCRIPTION;
+      result =
+          inside
+              .calls()
+              .call(
+                  Syscall.FCNTL,
+                  fd,
+                  description ? Fcntl.F_OFD_SETLK : Fcntl.F_SETLK,
+                  inside.scratch());
+    }
+    if (result == -Errno.EAGAIN || result == -Errno.EACCES) {
+      throw new CheckpointException(
+          Outcome.FAILED,
+          "cannot "
+              + what
+              + ": "
+              + Errno.describe(Errno.EAGAIN)
+              + "; another process has locked it since");
+    }
+    if (Kernel.isError(result)) {
+      throw Inside.failure(what, result);
+    }
+  }
+
+  @Override
+  public void close() {
+    inside.close();
+  }
+}

@@ -1,0 +1,180 @@
+package dev.jcr.restore.files;
+
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.v1.Arch;
+import dev.jcr.image.v1.SharedObject;
+import dev.jcr.parasite.linux.Errno;
+import dev.jcr.parasite.linux.Fcntl;
+import dev.jcr.parasite.linux.Fd;
+import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.linux.OpenFlags;
+import dev.jcr.parasite.linux.Syscall;
+import java.util.HashMap;
+import java.util.Map;
+
+/// Shared objects in the new process: made empty, filled by jcr, opened and mapped by the process.
+final class Objects {
+  private static final int PROT_READ_WRITE = 3;
+  private static final int MAP_SHARED_ANONYMOUS = 0x21;
+  private static final int PERMISSIONS = 07777;
+
+  private final Inside inside;
+  private final Map<Integer, Integer> fds = new HashMap<>();
+
+  Objects(Inside inside) {
+    this.inside = inside;
+  }
+
+  int fd(int objectId) throws CheckpointException {
+    Integer fd = fds.get(objectId);
+    if (fd == null) {
+      throw new CheckpointException(
+          Outcome.IMAGE, "cannot restore descriptors: the image has no object " + objectId);
+    }
+    return fd;
+  }
+
+  void create(SharedObject object) throws CheckpointException {
+    int fd =
+        switch (object.getKind()) {
+          case KIND_MEMFD -> memfd(object);
+          case KIND_UNLINKED_FILE -> unlinked(object);
+          case KIND_ANONYMOUS -> anonymous(object);
+          case KIND_UNSPECIFIED, UNRECOGNIZED ->
+              throw new CheckpointException(
+                  Outcome.IMAGE,
+                  "cannot restore object " + object.getId() + ": its kind is not known");
+        };
+    int held = inside.lift(fd);
+    fds.put(object.getId(), held);
+    if (object.getKind() == SharedObject.Kind.KIND_ANONYMOUS) {
+      return;
+    }
+    try (Fd local = inside.local(held)) {
+      set(
+          "set the size of object " + object.getId() + " to " + object.getSize(),
+          Syscall.FTRUNCATE,
+          local.number(),
+          object.getSize());
+      // The owner first: changing it may clear set-user-id bits.
+      set(
+          "set the owner of object " + object.getId(),
+          Syscall.FCHOWN,
+          local.number(),
+          object.getUid(),
+          object.getGid());
+      set(
+          "set the permissions of object " + object.getId(),
+          Syscall.FCHMOD,
+          local.number(),
+          object.getMode() & PERMISSIONS);
+    }
+  }
+
+  private static void set(String what, Syscall call, long... arguments) throws CheckpointException {
+    long result = Kernel.raw(call, arguments);
+    if (Kernel.isError(result)) {
+      throw Inside.failure(what, result);
+    }
+  }
+
+  private int memfd(SharedObject object) throws CheckpointException {
+    inside.putString(object.getName());
+    return inside.require(
+        "create memfd " + object.getName(),
+        Syscall.MEMFD_CREATE,
+        inside.scratch(),
+        Integer.toUnsignedLong(object.getCreateFlags()));
+  }
+
+  /// Memory of a shared anonymous mapping has no call that opens it: it is mapped for a moment and
+  /// opened by /proc/PID/map_files.
+  private int anonymous(SharedObject object) throws CheckpointException {
+    long page = 4096;
+    long size = Math.max(page, (object.getSize() + page - 1) / page * page);
+    long address =
+        inside
+            .calls()
+            .require(
+                "map " + size + " bytes of shared memory",
+                Syscall.MMAP,
+                0,
+                size,
+                PROT_READ_WRITE,
+                MAP_SHARED_ANONYMOUS,
+                -1,
+                0);
+    String path = "/proc/" + inside.pid() + "/map_files/%x-%x".formatted(address, address + size);
+    long fd = inside.tryOpen(path, Fd.O_RDWR | Fd.O_CLOEXEC);
+    inside.require("unmap shared memory", Syscall.MUNMAP, address, size);
+    if (Kernel.isError(fd)) {
+      throw new CheckpointException(
+          fd == -Errno.EPERM || fd == -Errno.EACCES ? Outcome.PERMISSION : Outcome.FAILED,
+          "cannot open shared memory by "
+              + path
+              + ": "
+              + Errno.describe((int) -fd)
+              + "; needs CAP_CHECKPOINT_RESTORE");
+    }
+    return (int) fd;
+  }
+
+  /// Under its old name for a moment, so that /proc shows the same as before; without any name
+  /// where that is taken by another file now.
+  private int unlinked(SharedObject object) throws CheckpointException {
+    String path = object.getName();
+    int create = Fd.O_RDWR | OpenFlags.O_CREAT | OpenFlags.O_EXCL | Fd.O_CLOEXEC;
+    inside.putString(path);
+    long fd = inside.calls().call(Syscall.OPENAT, Fd.AT_FDCWD, inside.scratch(), create, 0600);
+    if (!Kernel.isError(fd)) {
+      inside.putString(path);
+      inside.require("remove " + path, Syscall.UNLINKAT, Fd.AT_FDCWD, inside.scratch(), 0);
+      return (int) fd;
+    }
+    int slash = path.lastIndexOf('/');
+    String directory = slash <= 0 ? "/" : path.substring(0, slash);
+    if (fd == -Errno.EEXIST) {
+      Arch arch = Kernel.HOST;
+      inside.putString(directory);
+      fd =
+          inside
+              .calls()
+              .call(
+                  Syscall.OPENAT,
+                  Fd.AT_FDCWD,
+                  inside.scratch(),
+                  Fd.O_RDWR | OpenFlags.of(arch).tmpFile() | Fd.O_CLOEXEC,
+                  0600);
+    }
+    if (Kernel.isError(fd)) {
+      throw new CheckpointException(
+          fd == -Errno.ENOENT ? Outcome.IMAGE : Outcome.FAILED,
+          "cannot create the unlinked file "
+              + path
+              + " in "
+              + directory
+              + ": "
+              + Errno.describe((int) -fd));
+    }
+    return (int) fd;
+  }
+
+  void seal(int objectId, int seals) throws CheckpointException {
+    try (Fd local = inside.local(fd(objectId))) {
+      long has = Kernel.raw(Syscall.FCNTL, local.number(), Fcntl.F_GET_SEALS, 0);
+      int missing = seals & ~(int) Math.max(0, has);
+      if (missing != 0) {
+        set("seal object " + objectId, Syscall.FCNTL, local.number(), Fcntl.F_ADD_SEALS, missing);
+      }
+    }
+  }
+
+  /// Another description of an object; sealing against writing forbids nothing but that.
+  int open(int objectId, int flags) throws CheckpointException {
+    int fd = fd(objectId);
+    OpenFlags special = OpenFlags.of(Kernel.HOST);
+    int usable = flags & ~(special.tmpFile() | OpenFlags.O_ASYNC | special.noFollow());
+    return inside.open("/proc/" + inside.pid() + "/fd/" + fd, usable | Fd.O_CLOEXEC);
+  }
+}

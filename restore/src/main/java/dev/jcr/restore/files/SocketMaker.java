@@ -1,0 +1,351 @@
+package dev.jcr.restore.files;
+
+import com.google.protobuf.ByteString;
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.v1.InetSocket;
+import dev.jcr.image.v1.SocketOption;
+import dev.jcr.image.v1.SocketOptions;
+import dev.jcr.image.v1.UnixSocket;
+import dev.jcr.parasite.linux.Errno;
+import dev.jcr.parasite.linux.Fcntl;
+import dev.jcr.parasite.linux.Fd;
+import dev.jcr.parasite.linux.FdCalls;
+import dev.jcr.parasite.linux.FileStat;
+import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.linux.OpenFlags;
+import dev.jcr.parasite.linux.Sockets;
+import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.linux.SyscallException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
+
+/// Sockets of the new process. They are created, bound and connected inside it, because the kernel
+/// records who does; options are set by jcr, which may have the capabilities they need.
+final class SocketMaker {
+  private static final int NEW_SOCKET = Sockets.SOCK_CLOEXEC;
+  private static final int SUN_PATH = 2;
+  private static final int RECEIVING = 1;
+  private static final int SENDING = 2;
+  private static final int ROOMY = 16 << 20;
+
+  private final Inside inside;
+
+  SocketMaker(Inside inside) {
+    this.inside = inside;
+  }
+
+  void pair(FileStep.End first, UnixSocket a, Optional<FileStep.End> second, UnixSocket b)
+      throws CheckpointException {
+    inside.require(
+        "make a socketpair",
+        Syscall.SOCKETPAIR,
+        Sockets.AF_UNIX,
+        a.getType() | NEW_SOCKET,
+        0,
+        inside.scratch());
+    int[] fds = inside.ints(2);
+    int fdA = inside.hold(first.id(), fds[0]);
+    int fdB = second.isPresent() ? inside.hold(second.get().id(), fds[1]) : inside.lift(fds[1]);
+    try (Fd localA = inside.local(fdA);
+        Fd localB = inside.local(fdB)) {
+      // Messages carry the sender's credentials when the receiver has asked for them before.
+      options(localA, a.getOptions());
+      options(localB, b.getOptions());
+      name(fdA, a);
+      if (second.isPresent()) {
+        name(fdB, b);
+      }
+      fill(fdB, localB, a.getReceiveQueueList(), b.getOptions());
+      fill(fdA, localA, b.getReceiveQueueList(), a.getOptions());
+      if (second.isPresent()) {
+        shutdown(localA, a.getShutdown());
+        shutdown(localB, b.getShutdown());
+        flags(localB, second.get().flags());
+      }
+      flags(localA, first.flags());
+    }
+    if (second.isEmpty()) {
+      inside.close(fdB);
+    }
+  }
+
+  void unix(int id, UnixSocket socket, int flags) throws CheckpointException {
+    int fd =
+        inside.hold(
+            id,
+            inside.require(
+                "make a unix socket",
+                Syscall.SOCKET,
+                Sockets.AF_UNIX,
+                socket.getType() | NEW_SOCKET,
+                0));
+    try (Fd local = inside.local(fd)) {
+      options(local, socket.getOptions());
+      name(fd, socket);
+      if (socket.getListening()) {
+        inside.require("listen on a unix socket", Syscall.LISTEN, fd, socket.getBacklog());
+      }
+      if (!socket.getPeerAddress().isEmpty()) {
+        byte[] peer = sockaddr(socket.getPeerAddress());
+        inside.put(peer);
+        inside.require(
+            "connect to " + Addresses.unix(socket.getPeerAddress()),
+            Syscall.CONNECT,
+            fd,
+            inside.scratch(),
+            peer.length);
+      }
+      shutdown(local, socket.getShutdown());
+      flags(local, flags);
+    }
+  }
+
+  /// Binds to the recorded name. The socket file that the dumped process left behind is replaced.
+  private void name(int fd, UnixSocket socket) throws CheckpointException {
+    ByteString name = socket.getAddress();
+    if (name.isEmpty()) {
+      return;
+    }
+    boolean path = name.byteAt(0) != 0;
+    String text = Addresses.unix(name);
+    if (path) {
+      removeStale(text);
+    }
+    byte[] address = sockaddr(name);
+    inside.put(address);
+    inside.require("bind to " + text, Syscall.BIND, fd, inside.scratch(), address.length);
+    if (path) {
+      inside.putString(text);
+      if (socket.getUnlinked()) {
+        inside.require("remove " + text, Syscall.UNLINKAT, Fd.AT_FDCWD, inside.scratch(), 0);
+      } else {
+        inside.require(
+            "set the owner of " + text,
+            Syscall.FCHOWNAT,
+            Fd.AT_FDCWD,
+            inside.scratch(),
+            socket.getUid(),
+            socket.getGid(),
+            0);
+        inside.require(
+            "set the permissions of " + text,
+            Syscall.FCHMODAT,
+            Fd.AT_FDCWD,
+            inside.scratch(),
+            socket.getMode());
+      }
+    }
+  }
+
+  private void removeStale(String path) throws CheckpointException {
+    try {
+      Optional<FileStat> found =
+          FileStat.find(path.startsWith("/") ? path : "/proc/" + inside.pid() + "/cwd/" + path);
+      if (found.isPresent()) {
+        if (!found.get().is(Fcntl.S_IFSOCK)) {
+          throw new CheckpointException(
+              Outcome.FAILED, "cannot bind to " + path + ": a file that is no socket is there");
+        }
+        inside.putString(path);
+        inside.require("remove " + path, Syscall.UNLINKAT, Fd.AT_FDCWD, inside.scratch(), 0);
+      }
+    } catch (SyscallException e) {
+      throw Inside.failure(e);
+    }
+  }
+
+  /// struct sockaddr_un of exactly the length that the name needs.
+  static byte[] sockaddr(ByteString name) {
+    boolean path = name.byteAt(0) != 0;
+    byte[] address = new byte[SUN_PATH + name.size() + (path ? 1 : 0)];
+    address[0] = Sockets.AF_UNIX;
+    name.copyTo(address, SUN_PATH);
+    return address;
+  }
+
+  void inet(int id, InetSocket socket, int flags) throws CheckpointException {
+    int fd =
+        inside.hold(
+            id,
+            inside.require(
+                "make a " + Addresses.protocol(socket) + " socket",
+                Syscall.SOCKET,
+                socket.getFamily(),
+                socket.getType() | NEW_SOCKET,
+                socket.getProtocol()));
+    try (Fd local = inside.local(fd)) {
+      options(local, socket.getOptions());
+      if (!socket.getLocal().isEmpty()) {
+        String where = Addresses.inet(socket.getLocal());
+        inside.put(socket.getLocal().toByteArray());
+        long result =
+            inside.calls().call(Syscall.BIND, fd, inside.scratch(), socket.getLocal().size());
+        if (Kernel.isError(result)) {
+          throw new CheckpointException(
+              result == -Errno.EACCES ? Outcome.PERMISSION : Outcome.FAILED,
+              "cannot bind to "
+                  + Addresses.protocol(socket)
+                  + " "
+                  + where
+                  + ": "
+                  + Errno.describe((int) -result)
+                  + (result == -Errno.EADDRINUSE ? "; stop the program that uses it" : ""));
+        }
+      }
+      if (!socket.getRemote().isEmpty()) {
+        inside.put(socket.getRemote().toByteArray());
+        inside.require(
+            "connect to " + Addresses.inet(socket.getRemote()),
+            Syscall.CONNECT,
+            fd,
+            inside.scratch(),
+            socket.getRemote().size());
+      }
+      if (socket.getListening()) {
+        inside.require(
+            "listen on " + Addresses.inet(socket.getLocal()),
+            Syscall.LISTEN,
+            fd,
+            socket.getBacklog());
+      }
+      shutdown(local, socket.getShutdown());
+      flags(local, flags);
+    }
+  }
+
+  private static void flags(Fd local, int flags) throws CheckpointException {
+    int settable = flags & OpenFlags.O_NONBLOCK;
+    if (settable != 0) {
+      long result = FdCalls.fcntl(local.number(), Fcntl.F_SETFL, settable);
+      if (Kernel.isError(result)) {
+        throw Inside.failure("set the flags of a socket", result);
+      }
+    }
+  }
+
+  /// On a TCP socket without connection this fails and takes effect (`inet_shutdown`).
+  private static void shutdown(Fd local, int how) {
+    if ((how & RECEIVING) != 0) {
+      Kernel.raw(Syscall.SHUTDOWN, local.number(), Sockets.SHUT_RD);
+    }
+    if ((how & SENDING) != 0) {
+      Kernel.raw(Syscall.SHUTDOWN, local.number(), Sockets.SHUT_WR);
+    }
+  }
+
+  /// Sends what waits at the other end.
+  private void fill(int fd, Fd local, List<ByteString> messages, SocketOptions options)
+      throws CheckpointException {
+    if (messages.isEmpty()) {
+      return;
+    }
+    // Room for all at once, whatever pieces it came in; the real limit is put back.
+    FdCalls.setSocketInt(local.number(), Sockets.SOL_SOCKET, Sockets.SO_SNDBUFFORCE, ROOMY);
+    int flags = Sockets.MSG_DONTWAIT | Sockets.MSG_NOSIGNAL;
+    for (ByteString message : messages) {
+      long done = 0;
+      do {
+        long count;
+        if (message.size() <= inside.calls().scratchSize()) {
+          inside.put(message.substring((int) done).toByteArray());
+          count =
+              inside
+                  .calls()
+                  .call(Syscall.SENDTO, fd, inside.scratch(), message.size() - done, flags, 0, 0);
+        } else {
+          count = send(local, message.substring((int) done), flags);
+        }
+        if (Kernel.isError(count)) {
+          throw Inside.failure(
+              "put a message of " + message.size() + " bytes into a socket", count);
+        }
+        done += count;
+      } while (done < message.size());
+    }
+    buffers(local, options);
+  }
+
+  private static long send(Fd local, ByteString message, int flags) {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment bytes = arena.allocateFrom(ValueLayout.JAVA_BYTE, message.toByteArray());
+      return Kernel.raw(
+          Syscall.SENDTO, local.number(), bytes.address(), bytes.byteSize(), flags, 0, 0);
+    }
+  }
+
+  /// Sets the options that a new socket has otherwise.
+  private static void options(Fd local, SocketOptions options) throws CheckpointException {
+    for (SocketOption option : options.getValuesList()) {
+      boolean own =
+          option.getLevel() == Sockets.SOL_SOCKET
+              && (option.getName() == Sockets.SO_SNDBUF
+                  || option.getName() == Sockets.SO_RCVBUF
+                  || option.getName() == Sockets.SO_BUF_LOCK);
+      if (own) {
+        continue;
+      }
+      byte[] wanted = option.getValue().toByteArray();
+      Optional<byte[]> has =
+          FdCalls.socketOption(
+              local.number(), option.getLevel(), option.getName(), Math.max(16, wanted.length));
+      if (has.isPresent() && Arrays.equals(has.get(), wanted)) {
+        continue;
+      }
+      long result =
+          FdCalls.setSocketOption(local.number(), option.getLevel(), option.getName(), wanted);
+      if (Kernel.isError(result)) {
+        throw Inside.failure(
+            "set socket option " + option.getLevel() + "/" + option.getName(), result);
+      }
+    }
+    buffers(local, options);
+  }
+
+  /// Sizes that the program chose; the kernel doubles what is set. Others follow the kernel's own
+  /// rules.
+  private static void buffers(Fd local, SocketOptions options) throws CheckpointException {
+    int locks = value(options, Sockets.SO_BUF_LOCK);
+    int fd = local.number();
+    int send = value(options, Sockets.SO_SNDBUF);
+    int receive = value(options, Sockets.SO_RCVBUF);
+    size(fd, Sockets.SO_SNDBUF, Sockets.SO_SNDBUFFORCE, send);
+    size(fd, Sockets.SO_RCVBUF, Sockets.SO_RCVBUFFORCE, receive);
+    long result = FdCalls.setSocketInt(fd, Sockets.SOL_SOCKET, Sockets.SO_BUF_LOCK, locks);
+    if (Kernel.isError(result)) {
+      throw Inside.failure("set which socket buffers are fixed", result);
+    }
+  }
+
+  private static void size(int fd, int option, int force, int wanted) throws CheckpointException {
+    if (wanted == 0 || FdCalls.socketInt(fd, Sockets.SOL_SOCKET, option, 0) == wanted) {
+      return;
+    }
+    long result = FdCalls.setSocketInt(fd, Sockets.SOL_SOCKET, force, wanted / 2);
+    if (result == -Errno.EPERM) {
+      result = FdCalls.setSocketInt(fd, Sockets.SOL_SOCKET, option, wanted / 2);
+    }
+    if (Kernel.isError(result)) {
+      throw Inside.failure("set the size of a socket buffer to " + wanted, result);
+    }
+  }
+
+  private static int value(SocketOptions options, int name) {
+    for (SocketOption option : options.getValuesList()) {
+      if (option.getLevel() == Sockets.SOL_SOCKET
+          && option.getName() == name
+          && option.getValue().size() >= 4) {
+        ByteString value = option.getValue();
+        return (value.byteAt(0) & 0xff)
+            | (value.byteAt(1) & 0xff) << 8
+            | (value.byteAt(2) & 0xff) << 16
+            | (value.byteAt(3) & 0xff) << 24;
+      }
+    }
+    return 0;
+  }
+}
