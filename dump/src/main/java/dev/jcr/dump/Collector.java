@@ -1,0 +1,367 @@
+package dev.jcr.dump;
+
+import com.google.protobuf.ByteString;
+import dev.jcr.dump.files.Collected;
+import dev.jcr.dump.files.FileCollector;
+import dev.jcr.dump.identity.IdentityCollector;
+import dev.jcr.dump.memory.PageDumper;
+import dev.jcr.dump.signals.SignalCollector;
+import dev.jcr.dump.threads.CriticalSections;
+import dev.jcr.dump.threads.RegisterCollector;
+import dev.jcr.dump.threads.SleepClock;
+import dev.jcr.dump.threads.ThreadCollector;
+import dev.jcr.dump.timers.TimerCollector;
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.pages.PageWriter;
+import dev.jcr.image.registers.Xsave;
+import dev.jcr.image.v1.Files;
+import dev.jcr.image.v1.Host;
+import dev.jcr.image.v1.Identity;
+import dev.jcr.image.v1.Loss;
+import dev.jcr.image.v1.Memory;
+import dev.jcr.image.v1.PendingSignal;
+import dev.jcr.image.v1.ProcessState;
+import dev.jcr.image.v1.SharedObject;
+import dev.jcr.image.v1.SignalAction;
+import dev.jcr.image.v1.Statistics;
+import dev.jcr.image.v1.Thread;
+import dev.jcr.image.v1.Timers;
+import dev.jcr.image.v1.Vdso;
+import dev.jcr.image.v1.Vma;
+import dev.jcr.image.v1.VmaKind;
+import dev.jcr.parasite.arch.Machine;
+import dev.jcr.parasite.collect.VmaCollector;
+import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.linux.PageScan;
+import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.procfs.MapsEntry;
+import dev.jcr.parasite.procfs.Proc;
+import dev.jcr.parasite.procfs.ProcStat;
+import dev.jcr.parasite.procfs.Smaps;
+import dev.jcr.parasite.ptrace.Freeze;
+import dev.jcr.parasite.ptrace.StoppedThread;
+import dev.jcr.parasite.remote.Gadgets;
+import dev.jcr.parasite.remote.Infection;
+import dev.jcr.parasite.remote.ProcessMemory;
+import dev.jcr.parasite.restart.InterruptedCall;
+import dev.jcr.parasite.restart.SleepResumer;
+import java.io.IOException;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+
+/// The live process as a value: everything that is read between stop and thaw. Confined to the
+/// tracer thread.
+final class Collector implements AutoCloseable {
+  private static final long SA_RESTART = 0x10000000L;
+  private static final long STACK_BOTTOM = 16 * 1024;
+
+  private final int pid;
+  private final Proc proc;
+  private final Host.Builder host;
+  private final Machine machine = Machine.of(Kernel.HOST);
+  private final Xsave.Layout layout;
+  private final ProcessMemory memory;
+  private final FileCollector fileCollector;
+  private final PageScan scan;
+  private final Gadgets gadgets;
+  private final SleepClock sleepClock = new SleepClock();
+  private final Map<Integer, InterruptedCall> putBack = new HashMap<>();
+  private final Statistics.Builder statistics = Statistics.newBuilder();
+  private long caught;
+
+  private Collector(
+      int pid,
+      Host.Builder host,
+      ProcessMemory memory,
+      FileCollector fileCollector,
+      PageScan scan,
+      Gadgets gadgets) {
+    this.pid = pid;
+    this.proc = Proc.of(pid);
+    this.host = host;
+    this.layout = Xsave.Layout.of(host.getX86());
+    this.memory = memory;
+    this.fileCollector = fileCollector;
+    this.scan = scan;
+    this.gadgets = gadgets;
+  }
+
+  /// Opens what is needed of a running process.
+  static Collector open(int pid, Host.Builder host) throws CheckpointException, IOException {
+    ProcessMemory memory = ProcessMemory.open(pid);
+    try {
+      FileCollector files = new FileCollector(pid);
+      return new Collector(
+          pid,
+          host,
+          memory,
+          files,
+          PageScan.open(pid),
+          Gadgets.find(memory, executable(Proc.of(pid).maps())));
+    } catch (CheckpointException | IOException e) {
+      memory.close();
+      throw e;
+    }
+  }
+
+  /// Looks at the running process: what may be refused, and how much there is to copy. Returns
+  /// bytes.
+  long look() throws CheckpointException, IOException {
+    fileCollector.preflight();
+    return PageDumper.estimate(new VmaCollector().collect(proc.smaps(), _ -> 1), scan);
+  }
+
+  /// The last look before the stop, at what stopping destroys.
+  Freeze stop(long budgetNanos) throws CheckpointException, IOException {
+    sleepClock.read(proc, machine.arch());
+    return Freeze.stop(pid, machine, budgetNanos);
+  }
+
+  /// Counts and times of [#collect].
+  Statistics.Builder statistics() {
+    return statistics;
+  }
+
+  /// The state of a frozen process; page contents go to `pages`. Nothing injected is left.
+  ///
+  /// @param stoppedAt System.nanoTime of the stop
+  ProcessState collect(Freeze freeze, PageWriter pages, long stoppedAt)
+      throws CheckpointException, IOException {
+    Map<Integer, InterruptedCall> calls = interrupted(freeze);
+    List<Thread> threads = new ArrayList<>();
+    Identity identity;
+    List<SignalAction> actions;
+    Timers timers;
+    long brk;
+    long injected;
+    CriticalSections criticalSections = CriticalSections.read(freeze, memory);
+    StoppedThread leader = freeze.leader();
+    InterruptedCall leaderCall = call(calls, leader);
+    try (Infection infection =
+        Infection.begin(machine, memory, gadgets, stackBottom(freeze), leader, leaderCall)) {
+      try (Infection.InfectedThread inside = infection.enter(leader, leaderCall)) {
+        actions = SignalCollector.actions(inside);
+        timers = TimerCollector.collect(inside, proc.timers());
+        identity = IdentityCollector.collect(proc, inside);
+        brk = inside.call(Syscall.BRK, 0);
+      }
+      Map<Integer, SignalAction> byNumber = new HashMap<>();
+      actions.forEach(action -> byNumber.put(action.getSignal(), action));
+      List<PendingSignal> shared = SignalCollector.pending(leader.tracee(), true);
+      for (StoppedThread thread : freeze.threads()) {
+        InterruptedCall plain = call(calls, thread);
+        Optional<InterruptedCall.Handler> handler =
+            handler(thread, shared)
+                .map(signal ->
+                    new InterruptedCall.Handler((flags(byNumber.get(signal)) & SA_RESTART) != 0));
+        InterruptedCall call = handler.isEmpty() ? plain : decide(thread, handler);
+        calls.put(thread.tid(), call);
+        if (call.kind() == InterruptedCall.Kind.PUT_BACK) {
+          putBack.put(thread.tid(), call);
+        }
+        long remaining =
+            sleepClock.remaining(thread.tid(), call, machine.arch(), memory, stoppedAt);
+        Thread.Builder collected;
+        try (Infection.InfectedThread inside = infection.enter(thread, call)) {
+          collected = ThreadCollector.collect(proc, thread, call, remaining, inside);
+        }
+        criticalSections.putBack(thread.tid());
+        threads.add(
+            collected
+                .setRegisters(RegisterCollector.x8664(thread.tracee(), call.resume(), layout))
+                .build());
+      }
+      infection.end();
+      criticalSections.putBack(leader.tid());
+      injected = infection.calls();
+    }
+    List<Smaps> smaps = proc.smaps();
+    Files files;
+    List<Loss> losses;
+    List<Vma> vmas;
+    long memdump;
+    PageDumper dumper = new PageDumper(memory, pages);
+    try (Collected collected = fileCollector.collect()) {
+      vmas =
+          new VmaCollector()
+              .collect(
+                  smaps,
+                  mapping -> collected.objectFor(mapping.start(), mapping.end(), mapping.path()));
+      memdump = System.nanoTime();
+      dumper.dump(vmas, scan);
+      files = collected.files();
+      losses = collected.losses();
+      for (SharedObject object : files.getObjectsList()) {
+        dumper.dumpObject(object.getId(), collected.content(object.getId()), object.getSize());
+      }
+      dumper.finish();
+    }
+    statistics
+        .setMemdumpTime(micros(memdump, System.nanoTime()))
+        .setPagesScanned(dumper.scanned())
+        .setThreads(threads.size())
+        .setVmas(vmas.size())
+        .setInjectedCalls(injected);
+    return ProcessState.newBuilder()
+        .setHost(host.setVdso(vdso(memory, vmas)))
+        .setIdentity(identity)
+        .setMemory(memory(proc.stat(), brk, vmas))
+        .setFiles(files)
+        .setSignals(SignalCollector.signals(freeze, actions))
+        .setTimers(timers)
+        .addAllThreads(threads)
+        .addAllLosses(losses)
+        .build();
+  }
+
+  /// Lets the process go on. Calls that stopping had made fail are made again, with the time they
+  /// had left.
+  void thaw(Freeze freeze, ProcessState state) throws CheckpointException {
+    SleepResumer sleeps = new SleepResumer(machine, memory);
+    if (freeze.stoppedBy() == 0) {
+      for (int i = 0; i < state.getThreadsCount(); i++) {
+        InterruptedCall call = putBack.get(state.getThreads(i).getTid());
+        if (call != null) {
+          SleepResumer.Sleep sleep =
+              new SleepResumer.Sleep(
+                  call.number(),
+                  call.arguments(),
+                  state.getThreads(i).getBlockedCall().getRemaining());
+          StoppedThread thread = freeze.threads().get(i);
+          thread.tracee().setGeneral(sleeps.withTimeLeft(call.live(), sleep));
+          sleeps.release(thread.tracee(), sleep);
+        }
+      }
+    }
+    freeze.thaw();
+  }
+
+  private Map<Integer, InterruptedCall> interrupted(Freeze freeze)
+      throws CheckpointException, IOException {
+    caught = proc.status().sigCgt();
+    Map<Integer, InterruptedCall> calls = new HashMap<>();
+    List<PendingSignal> shared = SignalCollector.pending(freeze.leader().tracee(), true);
+    for (StoppedThread thread : freeze.threads()) {
+      // Whether the handler restarts calls is not known yet, and matters to none of those put back.
+      InterruptedCall call =
+          decide(thread, handler(thread, shared).map(_ -> new InterruptedCall.Handler(true)));
+      calls.put(thread.tid(), call);
+      if (call.kind() == InterruptedCall.Kind.PUT_BACK) {
+        // At once: whatever fails from here on, the program does not see the EINTR.
+        thread.tracee().setGeneral(call.live());
+      }
+    }
+    return calls;
+  }
+
+  private InterruptedCall decide(StoppedThread thread, Optional<InterruptedCall.Handler> handler) {
+    return InterruptedCall.x8664(
+        thread.registers(),
+        sleepClock.blocked(thread.tid()),
+        handler,
+        sleepClock.place(thread.tid()));
+  }
+
+  private static InterruptedCall call(Map<Integer, InterruptedCall> calls, StoppedThread thread) {
+    InterruptedCall call = calls.get(thread.tid());
+    if (call == null) {
+      throw new IllegalStateException("no call of thread " + thread.tid());
+    }
+    return call;
+  }
+
+  private static long flags(@Nullable SignalAction action) {
+    return action == null ? 0 : action.getFlags();
+  }
+
+  /// The first pending, unblocked signal that has a handler.
+  private Optional<Integer> handler(StoppedThread thread, List<PendingSignal> shared)
+      throws CheckpointException {
+    List<PendingSignal> pending = new ArrayList<>(SignalCollector.pending(thread.tracee(), false));
+    pending.addAll(shared);
+    for (PendingSignal signal : pending) {
+      long deliverable = caught & ~thread.signalMask();
+      if ((deliverable >>> (signal.getSignal() - 1) & 1) != 0) {
+        return Optional.of(signal.getSignal());
+      }
+    }
+    return Optional.empty();
+  }
+
+  private static List<Gadgets.Range> executable(List<MapsEntry> maps) {
+    List<Gadgets.Range> ranges = new ArrayList<>();
+    for (MapsEntry entry : maps) {
+      if (entry.permissions().startsWith("r-x") && !entry.path().startsWith("[vsyscall")) {
+        ranges.add(new Gadgets.Range(entry.start(), entry.end()));
+      }
+    }
+    return ranges;
+  }
+
+  /// The lowest part of the main stack, when no thread's stack pointer is in or just above it.
+  private Infection.StackBottom stackBottom(Freeze freeze) throws IOException {
+    for (MapsEntry entry : proc.maps()) {
+      if (entry.path().equals("[stack]") && entry.permissions().startsWith("rw")) {
+        for (StoppedThread thread : freeze.threads()) {
+          long sp = machine.sp(thread.registers());
+          if (sp >= entry.start() && sp < entry.start() + 2 * STACK_BOTTOM) {
+            return new Infection.StackBottom(0, 0);
+          }
+        }
+        return new Infection.StackBottom(entry.start(), STACK_BOTTOM);
+      }
+    }
+    return new Infection.StackBottom(0, 0);
+  }
+
+  private Memory memory(ProcStat stat, long brk, List<Vma> vmas) throws IOException {
+    return Memory.newBuilder()
+        .setStartCode(stat.startCode())
+        .setEndCode(stat.endCode())
+        .setStartData(stat.startData())
+        .setEndData(stat.endData())
+        .setStartBrk(stat.startBrk())
+        .setBrk(brk)
+        .setStartStack(stat.startStack())
+        .setArgStart(stat.argStart())
+        .setArgEnd(stat.argEnd())
+        .setEnvStart(stat.envStart())
+        .setEnvEnd(stat.envEnd())
+        .setAuxv(ByteString.copyFrom(proc.bytes("auxv")))
+        .addAllVmas(vmas)
+        .build();
+  }
+
+  private static Vdso vdso(ProcessMemory memory, List<Vma> vmas) throws CheckpointException {
+    for (Vma vma : vmas) {
+      if (vma.getKind() == VmaKind.VMA_VDSO) {
+        byte[] bytes = memory.bytes(vma.getStart(), (int) (vma.getEnd() - vma.getStart()));
+        try {
+          return Vdso.newBuilder()
+              .setSha256(ByteString.copyFrom(MessageDigest.getInstance("SHA-256").digest(bytes)))
+              .build();
+        } catch (NoSuchAlgorithmException e) {
+          throw new IllegalStateException(e);
+        }
+      }
+    }
+    return Vdso.getDefaultInstance();
+  }
+
+  @Override
+  public void close() {
+    memory.close();
+    fileCollector.close();
+    scan.close();
+  }
+
+  private static long micros(long from, long to) {
+    return (to - from) / 1000;
+  }
+}
