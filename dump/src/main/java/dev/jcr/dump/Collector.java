@@ -144,7 +144,8 @@ final class Collector implements AutoCloseable {
     StoppedThread leader = freeze.leader();
     InterruptedCall leaderCall = call(calls, leader);
     try (Infection infection =
-        Infection.begin(machine, memory, gadgets, stackBottom(freeze), leader, leaderCall)) {
+        Infection.begin(
+            machine, memory, gadgets, stackBottom(freeze), leader, leaderCall, taken(freeze))) {
       try (Infection.InfectedThread inside = infection.enter(leader, leaderCall)) {
         actions = SignalCollector.actions(inside);
         timers = TimerCollector.collect(inside, proc.timers());
@@ -274,6 +275,20 @@ final class Collector implements AutoCloseable {
       throw new IllegalStateException("no call of thread " + thread.tid());
     }
     return call;
+  }
+
+  /// Signals with a handler, or waiting in any queue.
+  private long taken(Freeze freeze) throws CheckpointException {
+    long taken = caught;
+    for (PendingSignal signal : SignalCollector.pending(freeze.leader().tracee(), true)) {
+      taken |= 1L << (signal.getSignal() - 1);
+    }
+    for (StoppedThread thread : freeze.threads()) {
+      for (PendingSignal signal : SignalCollector.pending(thread.tracee(), false)) {
+        taken |= 1L << (signal.getSignal() - 1);
+      }
+    }
+    return taken;
   }
 
   private static long flags(@Nullable SignalAction action) {

@@ -10,10 +10,9 @@ import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.procfs.ProcStat;
 import dev.jcr.parasite.procfs.ProcStatus;
+import dev.jcr.parasite.remote.Batch;
 import dev.jcr.parasite.remote.Infection;
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -28,6 +27,25 @@ public final class IdentityCollector {
       throws CheckpointException, IOException {
     ProcStat stat = proc.stat();
     ProcStatus status = proc.status();
+    Batch batch = thread.batch();
+    int dumpable = batch.require("read dumpable", Syscall.PRCTL, Prctl.GET_DUMPABLE);
+    long subreaper = batch.room(8);
+    batch.add(Syscall.PRCTL, Prctl.GET_CHILD_SUBREAPER, subreaper);
+    long timestampMode = batch.room(8);
+    batch.add(Syscall.PRCTL, Prctl.GET_TSC, timestampMode);
+    // Answered with an error where the kernel lacks them.
+    int thpDisable = batch.add(Syscall.PRCTL, Prctl.GET_THP_DISABLE);
+    int denyWriteExecute = batch.add(Syscall.PRCTL, Prctl.GET_MDWE);
+    int machineCheckKill = batch.add(Syscall.PRCTL, Prctl.MCE_KILL_GET);
+    int ioFlusher = batch.add(Syscall.PRCTL, Prctl.GET_IO_FLUSHER);
+    int memoryMerge = batch.add(Syscall.PRCTL, Prctl.GET_MEMORY_MERGE);
+    long limits = batch.room(16 * RESOURCES);
+    for (int resource = 0; resource < RESOURCES; resource++) {
+      // From inside: prlimit(2) on another uid needs CAP_SYS_RESOURCE.
+      batch.require(
+          "read limit " + resource, Syscall.PRLIMIT64, 0, resource, 0, limits + 16L * resource);
+    }
+    Batch.Results results = thread.run(batch);
     Identity.Builder identity =
         Identity.newBuilder()
             .setPid(stat.pid())
@@ -43,39 +61,22 @@ public final class IdentityCollector {
             .setExecutable(FileIdentities.of(proc.link("exe")))
             .setOomScoreAdj(Integer.parseInt(proc.text("oom_score_adj").strip()))
             .setCoredumpFilter(Integer.parseInt(proc.text("coredump_filter").strip(), 16))
-            .setDumpable((int) thread.require("read dumpable", Syscall.PRCTL, Prctl.GET_DUMPABLE));
-    identity.setChildSubreaper(pointed(thread, Prctl.GET_CHILD_SUBREAPER) == 1);
-    identity.setThpDisable(optional(thread, Prctl.GET_THP_DISABLE));
-    identity.setMemoryDenyWriteExecute(optional(thread, Prctl.GET_MDWE));
-    identity.setTimestampCounterMode(Math.max(0, pointed(thread, Prctl.GET_TSC)));
-    identity.setMachineCheckKill(optional(thread, Prctl.MCE_KILL_GET));
-    identity.setIoFlusher(optional(thread, Prctl.GET_IO_FLUSHER) == 1);
-    identity.setMemoryMerge(optional(thread, Prctl.GET_MEMORY_MERGE) == 1);
+            .setDumpable((int) results.value(dumpable))
+            .setChildSubreaper(results.integer(subreaper) == 1)
+            .setTimestampCounterMode(results.integer(timestampMode))
+            .setThpDisable((int) Math.max(0, results.value(thpDisable)))
+            .setMemoryDenyWriteExecute((int) Math.max(0, results.value(denyWriteExecute)))
+            .setMachineCheckKill((int) Math.max(0, results.value(machineCheckKill)))
+            .setIoFlusher(results.value(ioFlusher) == 1)
+            .setMemoryMerge(results.value(memoryMerge) == 1);
     for (int resource = 0; resource < RESOURCES; resource++) {
-      // From inside: prlimit(2) on another uid needs CAP_SYS_RESOURCE.
-      thread.require("read limit " + resource, Syscall.PRLIMIT64, 0, resource, 0, thread.scratch());
-      ByteBuffer limit = ByteBuffer.wrap(thread.fetch(16)).order(ByteOrder.LITTLE_ENDIAN);
       identity.addLimits(
           ResourceLimit.newBuilder()
               .setResource(resource)
-              .setSoft(limit.getLong(0))
-              .setHard(limit.getLong(8)));
+              .setSoft(results.word(limits + 16L * resource))
+              .setHard(results.word(limits + 16L * resource + 8)));
     }
     return identity.build();
-  }
-
-  /// prctl that returns its value; 0 where the kernel lacks it.
-  private static int optional(Infection.InfectedThread thread, int option)
-      throws CheckpointException {
-    return (int) Math.max(0, thread.call(Syscall.PRCTL, option));
-  }
-
-  /// prctl that stores an int; -1 where the kernel lacks it.
-  private static int pointed(Infection.InfectedThread thread, int option)
-      throws CheckpointException {
-    return thread.call(Syscall.PRCTL, option, thread.scratch()) < 0
-        ? -1
-        : ByteBuffer.wrap(thread.fetch(4)).order(ByteOrder.LITTLE_ENDIAN).getInt(0);
   }
 
   /// Credentials of one thread from /proc/PID/task/TID/status; securebits come by prctl.

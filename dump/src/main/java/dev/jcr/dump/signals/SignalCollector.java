@@ -8,6 +8,7 @@ import dev.jcr.image.v1.Signals;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.ptrace.Freeze;
 import dev.jcr.parasite.ptrace.Tracee;
+import dev.jcr.parasite.remote.Batch;
 import dev.jcr.parasite.remote.Infection;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -28,26 +29,33 @@ public final class SignalCollector {
   /// Asks the process itself for its 62 changeable actions: no other interface shows handlers.
   public static List<SignalAction> actions(Infection.InfectedThread thread)
       throws CheckpointException {
+    Batch batch = thread.batch();
+    long[] rooms = new long[LAST_SIGNAL + 1];
+    for (int signal = 1; signal <= LAST_SIGNAL; signal++) {
+      if (signal != SIGKILL && signal != SIGSTOP) {
+        rooms[signal] = batch.room(ACTION_SIZE);
+        batch.require(
+            "read the action of signal " + signal,
+            Syscall.RT_SIGACTION,
+            signal,
+            0,
+            rooms[signal],
+            8);
+      }
+    }
+    Batch.Results results = thread.run(batch);
     List<SignalAction> actions = new ArrayList<>();
     for (int signal = 1; signal <= LAST_SIGNAL; signal++) {
-      if (signal == SIGKILL || signal == SIGSTOP) {
+      if (rooms[signal] == 0) {
         continue;
       }
-      thread.require(
-          "read the action of signal " + signal,
-          Syscall.RT_SIGACTION,
-          signal,
-          0,
-          thread.scratch(),
-          8);
-      ByteBuffer action = ByteBuffer.wrap(thread.fetch(ACTION_SIZE)).order(ByteOrder.LITTLE_ENDIAN);
       SignalAction found =
           SignalAction.newBuilder()
               .setSignal(signal)
-              .setHandler(action.getLong(0))
-              .setFlags(action.getLong(8))
-              .setRestorer(action.getLong(16))
-              .setMask(action.getLong(24))
+              .setHandler(results.word(rooms[signal]))
+              .setFlags(results.word(rooms[signal] + 8))
+              .setRestorer(results.word(rooms[signal] + 16))
+              .setMask(results.word(rooms[signal] + 24))
               .build();
       if (found.getHandler() != 0 || found.getFlags() != 0 || found.getMask() != 0) {
         actions.add(found);

@@ -20,13 +20,12 @@ import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.procfs.ProcStatus;
 import dev.jcr.parasite.ptrace.StoppedThread;
+import dev.jcr.parasite.remote.Batch;
 import dev.jcr.parasite.remote.Infection;
 import dev.jcr.parasite.restart.InterruptedCall;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 
 /// What the kernel keeps per task, besides registers.
@@ -80,22 +79,26 @@ public final class ThreadCollector {
                     .setSignature(rseq.signature())
                     .setFlags(rseq.flags())));
 
-    inside.require("read the signal stack", Syscall.SIGALTSTACK, 0, inside.scratch());
-    ByteBuffer stack = ByteBuffer.wrap(inside.fetch(STACK_T_SIZE)).order(ByteOrder.LITTLE_ENDIAN);
+    Batch batch = inside.batch();
+    long stack = batch.room(STACK_T_SIZE);
+    batch.require("read the signal stack", Syscall.SIGALTSTACK, 0, stack);
+    long tidAddress = batch.room(8);
+    batch.require("read clear_child_tid", Syscall.PRCTL, Prctl.GET_TID_ADDRESS, tidAddress);
+    long deathSignal = batch.room(8);
+    batch.require("read the parent death signal", Syscall.PRCTL, Prctl.GET_PDEATHSIG, deathSignal);
+    // From outside (/proc/TID/timerslack_ns) it needs CAP_SYS_NICE.
+    int slack = batch.require("read timer slack", Syscall.PRCTL, Prctl.GET_TIMERSLACK);
+    int securebits = batch.require("read securebits", Syscall.PRCTL, Prctl.GET_SECUREBITS);
+    Batch.Results results = inside.run(batch);
     thread.setSignalStack(
         SignalStack.newBuilder()
-            .setAddress(stack.getLong(0))
-            .setFlags(stack.getInt(8))
-            .setSize(stack.getLong(16)));
-    inside.require("read clear_child_tid", Syscall.PRCTL, Prctl.GET_TID_ADDRESS, inside.scratch());
-    thread.setClearChildTid(longAt(inside.fetch(8)));
-    inside.require(
-        "read the parent death signal", Syscall.PRCTL, Prctl.GET_PDEATHSIG, inside.scratch());
-    thread.setParentDeathSignal((int) (longAt(inside.fetch(8)) & 0xff));
-    // From outside (/proc/TID/timerslack_ns) it needs CAP_SYS_NICE.
-    thread.setTimerSlack(inside.require("read timer slack", Syscall.PRCTL, 30));
-    int securebits = (int) inside.require("read securebits", Syscall.PRCTL, Prctl.GET_SECUREBITS);
-    thread.setCredentials(IdentityCollector.credentials(status, securebits));
+            .setAddress(results.word(stack))
+            .setFlags(results.integer(stack + 8))
+            .setSize(results.word(stack + 16)));
+    thread.setClearChildTid(results.word(tidAddress));
+    thread.setParentDeathSignal(results.integer(deathSignal));
+    thread.setTimerSlack(results.value(slack));
+    thread.setCredentials(IdentityCollector.credentials(status, (int) results.value(securebits)));
     thread.setSeccomp(dev.jcr.image.v1.Seccomp.newBuilder().setMode(status.seccomp()));
     thread.setBlockedCall(blocked(call, remaining));
     return thread;
@@ -134,10 +137,6 @@ public final class ThreadCollector {
   private static byte[] comm(Proc proc, int tid) throws IOException {
     String text = proc.text("task/" + tid + "/comm");
     return text.substring(0, text.length() - 1).getBytes(StandardCharsets.ISO_8859_1);
-  }
-
-  private static long longAt(byte[] bytes) {
-    return ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN).getLong(0);
   }
 
   /// sched_getattr(2), sched_getaffinity(2) and ioprio_get(2) from outside.

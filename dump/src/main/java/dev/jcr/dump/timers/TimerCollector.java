@@ -6,9 +6,8 @@ import dev.jcr.image.v1.PosixTimer;
 import dev.jcr.image.v1.Timers;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.procfs.PosixTimerEntry;
+import dev.jcr.parasite.remote.Batch;
 import dev.jcr.parasite.remote.Infection;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.util.Comparator;
 import java.util.List;
 
@@ -17,6 +16,7 @@ public final class TimerCollector {
   private static final long NANOS = 1_000_000_000L;
   private static final long MICROS = 1_000_000L;
   private static final int ITIMERVAL_SIZE = 32;
+  private static final int TIMERS_A_BATCH = 200;
   private static final int SIGEV_SIGNAL = 0;
   private static final int SIGEV_NONE = 1;
   private static final int SIGEV_THREAD_ID = 4;
@@ -26,30 +26,50 @@ public final class TimerCollector {
   /// `entries` are those of /proc/PID/timers.
   public static Timers collect(Infection.InfectedThread thread, List<PosixTimerEntry> entries)
       throws CheckpointException {
-    Timers.Builder timers = Timers.newBuilder();
-    for (int which = 0; which <= 2; which++) {
-      thread.require("read interval timer " + which, Syscall.GETITIMER, which, thread.scratch());
-      ByteBuffer value =
-          ByteBuffer.wrap(thread.fetch(ITIMERVAL_SIZE)).order(ByteOrder.LITTLE_ENDIAN);
-      long interval = value.getLong(0) * MICROS + value.getLong(8);
-      long left = value.getLong(16) * MICROS + value.getLong(24);
-      if (left != 0 || interval != 0) {
-        timers.addInterval(
-            IntervalTimer.newBuilder().setWhich(which).setInterval(interval).setValue(left));
-      }
-    }
     List<PosixTimerEntry> sorted =
         entries.stream().sorted(Comparator.comparingInt(PosixTimerEntry::id)).toList();
-    for (PosixTimerEntry entry : sorted) {
-      String what = "read timer " + entry.id();
-      thread.require(what, Syscall.TIMER_GETTIME, entry.id(), thread.scratch());
-      ByteBuffer value =
-          ByteBuffer.wrap(thread.fetch(ITIMERVAL_SIZE)).order(ByteOrder.LITTLE_ENDIAN);
+    Batch batch = thread.batch();
+    long[] interval = new long[3];
+    for (int which = 0; which < interval.length; which++) {
+      interval[which] = batch.room(ITIMERVAL_SIZE);
+      batch.require("read interval timer " + which, Syscall.GETITIMER, which, interval[which]);
+    }
+    Batch.Results results = thread.run(batch);
+    Timers.Builder timers = Timers.newBuilder();
+    for (int which = 0; which < interval.length; which++) {
+      long at = interval[which];
+      long period = results.word(at) * MICROS + results.word(at + 8);
+      long left = results.word(at + 16) * MICROS + results.word(at + 24);
+      if (left != 0 || period != 0) {
+        timers.addInterval(
+            IntervalTimer.newBuilder().setWhich(which).setInterval(period).setValue(left));
+      }
+    }
+    for (int from = 0; from < sorted.size(); from += TIMERS_A_BATCH) {
+      posix(thread, sorted.subList(from, Math.min(sorted.size(), from + TIMERS_A_BATCH)), timers);
+    }
+    return timers.build();
+  }
+
+  private static void posix(
+      Infection.InfectedThread thread, List<PosixTimerEntry> entries, Timers.Builder timers)
+      throws CheckpointException {
+    Batch batch = thread.batch();
+    long[] rooms = new long[entries.size()];
+    int[] overruns = new int[entries.size()];
+    for (int i = 0; i < rooms.length; i++) {
+      int id = entries.get(i).id();
+      rooms[i] = batch.room(ITIMERVAL_SIZE);
+      batch.require("read timer " + id, Syscall.TIMER_GETTIME, id, rooms[i]);
+      overruns[i] = batch.add(Syscall.TIMER_GETOVERRUN, id);
+    }
+    Batch.Results results = thread.run(batch);
+    for (int i = 0; i < rooms.length; i++) {
+      PosixTimerEntry entry = entries.get(i);
       int notify =
           switch (entry.notification()) {
             case "none" -> SIGEV_NONE;
-            case "thread", "signal" -> entry.toThread() ? SIGEV_THREAD_ID : SIGEV_SIGNAL;
-            default -> SIGEV_SIGNAL;
+            default -> entry.toThread() ? SIGEV_THREAD_ID : SIGEV_SIGNAL;
           };
       timers.addPosix(
           PosixTimer.newBuilder()
@@ -59,10 +79,9 @@ public final class TimerCollector {
               .setSignal(entry.signal())
               .setValue(entry.value())
               .setThread(entry.toThread() ? entry.target() : 0)
-              .setInterval(value.getLong(0) * NANOS + value.getLong(8))
-              .setRemaining(value.getLong(16) * NANOS + value.getLong(24))
-              .setOverrun((int) Math.max(0, thread.call(Syscall.TIMER_GETOVERRUN, entry.id()))));
+              .setInterval(results.word(rooms[i]) * NANOS + results.word(rooms[i] + 8))
+              .setRemaining(results.word(rooms[i] + 16) * NANOS + results.word(rooms[i] + 24))
+              .setOverrun((int) Math.max(0, results.value(overruns[i]))));
     }
-    return timers.build();
   }
 }

@@ -44,10 +44,18 @@ public sealed interface Machine permits X8664Machine {
   /// What the kernel returned.
   long result(long[] registers);
 
-  byte[] syscallInstruction();
-
-  /// Machine code: a system call instruction, followed by code that sets the signal mask and loads
-  /// `resume` as the thread's registers. A thread left alone in it (its tracer was killed) finds
-  /// its own way back. Position-independent; does not use the stack.
+  /// Machine code of three parts: a loop that runs the calls of a batch and then sends the thread a
+  /// signal; at [#syscallOffset] a system call instruction, which is also the last one of the loop;
+  /// behind it code that sets the signal mask and loads `resume` as the thread's registers. A
+  /// thread left alone in it (its tracer was killed) finds its own way back. Position-independent;
+  /// does not use the stack.
   byte[] returningCode(long[] resume, long signalMask);
+
+  /// Offset in [#returningCode] of the instruction for single calls.
+  int syscallOffset();
+
+  /// `base` with what is needed to run `count` records ([dev.jcr.parasite.remote.Batch#RECORD]
+  /// bytes each: number, six arguments, result) at `records` by the code at `code`, and to be sent
+  /// `signal` afterwards.
+  long[] batch(long[] base, long code, long records, int count, int pid, int tid, int signal);
 }

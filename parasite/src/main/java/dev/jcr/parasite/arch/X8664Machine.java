@@ -92,15 +92,94 @@ public record X8664Machine() implements Machine {
     return registers[RAX];
   }
 
+  private static final byte[] SYSCALL_INSTRUCTION = {0x0f, 0x05};
+
+  /// rbx: first record, rbp: end of the records, r12: pid, r13: tid, r14: signal.
+  private static final byte[] BATCH = {
+    0x48,
+    0x39,
+    (byte) 0xeb, // 0: cmp rbx, rbp
+    0x74,
+    0x27, // je 44
+    0x48,
+    (byte) 0x8b,
+    0x03, // mov rax, [rbx]
+    0x48,
+    (byte) 0x8b,
+    0x7b,
+    0x08, // mov rdi, [rbx+8]
+    0x48,
+    (byte) 0x8b,
+    0x73,
+    0x10, // mov rsi, [rbx+16]
+    0x48,
+    (byte) 0x8b,
+    0x53,
+    0x18, // mov rdx, [rbx+24]
+    0x4c,
+    (byte) 0x8b,
+    0x53,
+    0x20, // mov r10, [rbx+32]
+    0x4c,
+    (byte) 0x8b,
+    0x43,
+    0x28, // mov r8, [rbx+40]
+    0x4c,
+    (byte) 0x8b,
+    0x4b,
+    0x30, // mov r9, [rbx+48]
+    0x0f,
+    0x05, // syscall
+    0x48,
+    (byte) 0x89,
+    0x43,
+    0x38, // mov [rbx+56], rax
+    0x48,
+    (byte) 0x83,
+    (byte) 0xc3,
+    0x40, // add rbx, 64
+    (byte) 0xeb,
+    (byte) 0xd4, // jmp 0
+    (byte) 0xb8,
+    (byte) 0xea,
+    0,
+    0,
+    0, // 44: mov eax, 234 (tgkill)
+    0x4c,
+    (byte) 0x89,
+    (byte) 0xe7, // mov rdi, r12
+    0x4c,
+    (byte) 0x89,
+    (byte) 0xee, // mov rsi, r13
+    0x4c,
+    (byte) 0x89,
+    (byte) 0xf2 // mov rdx, r14
+  };
+
   @Override
-  public byte[] syscallInstruction() {
-    return new byte[] {0x0f, 0x05};
+  public int syscallOffset() {
+    return BATCH.length;
+  }
+
+  @Override
+  public long[] batch(
+      long[] base, long code, long records, int count, int pid, int tid, int signal) {
+    long[] registers = base.clone();
+    registers[RIP] = code;
+    registers[ORIG_RAX] = -1;
+    registers[RBX] = records;
+    registers[RBP] = records + 64L * count;
+    registers[R12] = pid;
+    registers[R13] = tid;
+    registers[R14] = signal;
+    return registers;
   }
 
   @Override
   public byte[] returningCode(long[] resume, long signalMask) {
     ByteBuffer code = ByteBuffer.allocate(512).order(ByteOrder.LITTLE_ENDIAN);
-    code.put(syscallInstruction());
+    code.put(BATCH);
+    code.put(SYSCALL_INSTRUCTION);
     // The stack first: from the moment the mask is set, a handler may run on it.
     load(code, 4, resume[RSP]);
     load(code, 0, Syscall.RT_SIGPROCMASK.number(arch())); // rax
@@ -110,7 +189,7 @@ public record X8664Machine() implements Machine {
     code.putInt(0);
     code.put(new byte[] {0x31, (byte) 0xd2}); // xor edx, edx
     load(code, 10, 8); // r10 = sizeof(sigset_t)
-    code.put(syscallInstruction());
+    code.put(SYSCALL_INSTRUCTION);
     long flags = resume[EFLAGS];
     // OF by an addition, the rest by sahf, which leaves OF alone; no stack, so no popf.
     code.put(new byte[] {(byte) 0xb0, (byte) ((flags & 0x800) != 0 ? 0x7f : 0)}); // mov al, ..

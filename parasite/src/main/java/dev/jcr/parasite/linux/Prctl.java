@@ -14,6 +14,7 @@ public final class Prctl {
   public static final int GET_SECUREBITS = 27;
   public static final int SET_SECUREBITS = 28;
   public static final int SET_TIMERSLACK = 29;
+  public static final int GET_TIMERSLACK = 30;
   public static final int MCE_KILL = 33;
   public static final int MCE_KILL_GET = 34;
   public static final int SET_MM = 35;

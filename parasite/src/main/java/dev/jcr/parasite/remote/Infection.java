@@ -1,6 +1,7 @@
 package dev.jcr.parasite.remote;
 
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
@@ -26,6 +27,13 @@ import org.jspecify.annotations.Nullable;
 public final class Infection implements AutoCloseable {
   private static final int PAGE = 4096;
   private static final int SCRATCH = 64 * 1024;
+
+  /// Part of the scratch memory for the records of a batch.
+  private static final int RECORDS = 32 * 1024;
+
+  /// SIGURG, SIGWINCH, SIGCHLD: ignored by default, so harmless if they are delivered after all.
+  private static final int[] END_SIGNALS = {23, 28, 17};
+
   private static final long ALL_BLOCKED = -1L;
   private static final int PROT_READ = 1;
   private static final int PROT_WRITE = 2;
@@ -38,6 +46,7 @@ public final class Infection implements AutoCloseable {
   private final StackBottom stackBottom;
   private final StoppedThread first;
   private final InterruptedCall firstCall;
+  private final int endSignal;
   private long code;
   private long scratch;
   private long calls;
@@ -52,7 +61,9 @@ public final class Infection implements AutoCloseable {
       Gadgets gadgets,
       StackBottom stackBottom,
       StoppedThread first,
-      InterruptedCall firstCall) {
+      InterruptedCall firstCall,
+      int endSignal) {
+    this.endSignal = endSignal;
     this.machine = machine;
     this.memory = memory;
     this.gadgets = gadgets;
@@ -63,14 +74,25 @@ public final class Infection implements AutoCloseable {
 
   /// Maps code and scratch pages into the process through `first`, which must be in an event stop.
   /// Throws FAILED with the process as before.
+  ///
+  /// @param taken signals that have a handler or are pending: one that is not among them marks the
+  ///   end of a batch. A traced task gets signals that it would ignore, and the tracer takes them
+  ///   away again.
   public static Infection begin(
       Machine machine,
       ProcessMemory memory,
       Gadgets gadgets,
       StackBottom stackBottom,
       StoppedThread first,
-      InterruptedCall firstCall)
+      InterruptedCall firstCall,
+      long taken)
       throws CheckpointException {
+    int endSignal = 0;
+    for (int signal : END_SIGNALS) {
+      if (endSignal == 0 && (taken >>> (signal - 1) & 1) == 0) {
+        endSignal = signal;
+      }
+    }
     if (gadgets.syscall() == 0) {
       throw new CheckpointException(
           Outcome.UNSUPPORTED,
@@ -78,7 +100,8 @@ public final class Infection implements AutoCloseable {
               + memory.pid()
               + ": no system call instruction in its executable mappings");
     }
-    Infection infection = new Infection(machine, memory, gadgets, stackBottom, first, firstCall);
+    Infection infection =
+        new Infection(machine, memory, gadgets, stackBottom, first, firstCall, endSignal);
     infection.mapPages();
     return infection;
   }
@@ -212,7 +235,11 @@ public final class Infection implements AutoCloseable {
     public long call(Syscall syscall, long... arguments) throws CheckpointException {
       Tracee tracee = thread.tracee();
       long[] registers =
-          machine.syscall(call.resume(), code, syscall.number(machine.arch()), arguments);
+          machine.syscall(
+              call.resume(),
+              code + machine.syscallOffset(),
+              syscall.number(machine.arch()),
+              arguments);
       if (!entered) {
         entered = true;
         tracee.setGeneral(registers);
@@ -252,6 +279,56 @@ public final class Infection implements AutoCloseable {
     @Override
     public void read(long address, MemorySegment into) throws CheckpointException {
       memory.read(address, into);
+    }
+
+    /// An empty batch for this thread.
+    public Batch batch() {
+      return new Batch(scratch + RECORDS, SCRATCH - RECORDS);
+    }
+
+    /// Runs the calls of a batch. Where no signal can mark its end unnoticed by the program, the
+    /// calls run one by one.
+    public Batch.Results run(Batch batch) throws CheckpointException {
+      int count = batch.calls().size();
+      long[] values = new long[count];
+      if (endSignal == 0) {
+        for (int i = 0; i < count; i++) {
+          Batch.Call one = batch.calls().get(i);
+          values[i] = call(one.syscall(), one.arguments());
+        }
+        return new Batch.Results(batch, values, fetch(batch.data(), batch.used()));
+      }
+      try (Arena arena = Arena.ofConfined()) {
+        MemorySegment records = arena.allocate((long) count * Batch.RECORD, 8);
+        for (int i = 0; i < count; i++) {
+          Batch.Call one = batch.calls().get(i);
+          long at = (long) i * Batch.RECORD;
+          records.set(JAVA_LONG, at, one.syscall().number(machine.arch()));
+          for (int k = 0; k < one.arguments().length; k++) {
+            records.set(JAVA_LONG, at + 8 + 8L * k, one.arguments()[k]);
+          }
+        }
+        memory.write(scratch, records);
+        Tracee tracee = thread.tracee();
+        long[] registers =
+            machine.batch(
+                call.resume(), code, scratch, count, memory.pid(), thread.tid(), endSignal);
+        entered = true;
+        tracee.setGeneral(registers);
+        tracee.setSignalMask(ALL_BLOCKED & ~(1L << (endSignal - 1)));
+        SyscallStep.runUntilSignal(
+            tracee, registers, endSignal, code + machine.syscallOffset() + 2, machine);
+        calls += count;
+        memory.read(scratch, records);
+        for (int i = 0; i < count; i++) {
+          values[i] = records.get(JAVA_LONG, (long) i * Batch.RECORD + 56);
+        }
+      }
+      return new Batch.Results(batch, values, fetch(batch.data(), batch.used()));
+    }
+
+    private byte[] fetch(long address, int length) throws CheckpointException {
+      return length == 0 ? new byte[0] : memory.bytes(address, length);
     }
 
     /// Runs a call that fills `length` bytes at the scratch address and returns them; the call's

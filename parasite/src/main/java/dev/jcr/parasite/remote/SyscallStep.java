@@ -2,6 +2,7 @@ package dev.jcr.parasite.remote;
 
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.parasite.arch.Machine;
 import dev.jcr.parasite.ptrace.Tracee;
 import dev.jcr.parasite.ptrace.WaitStatus;
 
@@ -39,6 +40,34 @@ final class SyscallStep {
         case WaitStatus.Exited _, WaitStatus.Killed _ ->
             throw new CheckpointException(
                 Outcome.TARGET_LOST, "cannot run a call in thread " + tracee.tid() + ": it ended");
+      }
+    }
+  }
+
+  /// Loads `registers` and lets the task run until it has sent itself `signal`, which is taken from
+  /// it. The task is then in a signal-delivery stop. Another signal that comes first is an error:
+  /// all others are blocked.
+  static void runUntilSignal(Tracee tracee, long[] registers, int signal, long pc, Machine machine)
+      throws CheckpointException {
+    tracee.setGeneral(registers);
+    tracee.resume(0);
+    while (true) {
+      switch (tracee.await()) {
+        case WaitStatus.SignalStop(int stopped) -> {
+          long at = machine.pc(tracee.general(machine.words()));
+          if (stopped == signal && at == pc) {
+            return;
+          }
+          if (stopped != SIGSTOP) {
+            throw unexpected(tracee, "signal " + stopped);
+          }
+          tracee.resume(stopped);
+        }
+        case WaitStatus.SyscallStop _, WaitStatus.EventStop _, WaitStatus.GroupStop _ ->
+            tracee.resume(0);
+        case WaitStatus.Exited _, WaitStatus.Killed _ ->
+            throw new CheckpointException(
+                Outcome.TARGET_LOST, "cannot run calls in thread " + tracee.tid() + ": it ended");
       }
     }
   }

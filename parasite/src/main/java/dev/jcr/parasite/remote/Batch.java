@@ -1,0 +1,104 @@
+package dev.jcr.parasite.remote;
+
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.parasite.linux.Errno;
+import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.linux.Syscall;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.ArrayList;
+import java.util.List;
+
+/// System calls that run in a task one after the other with one stop for all, instead of two stops
+/// for each. Results and memory that they fill are read back together.
+public final class Batch {
+  /// Bytes of a record: number, six arguments, result.
+  public static final int RECORD = 64;
+
+  private final long data;
+  private final int capacity;
+  private final List<Call> calls = new ArrayList<>();
+  private int used;
+
+  /// One call and what failed if it fails.
+  ///
+  /// @param what verb and object for a message; empty where an error is a normal answer
+  @SuppressWarnings("ArrayRecordComponent") // never compared
+  record Call(String what, Syscall syscall, long[] arguments) {}
+
+  /// @param data address of memory for what calls fill
+  /// @param capacity bytes there
+  Batch(long data, int capacity) {
+    this.data = data;
+    this.capacity = capacity;
+  }
+
+  /// Reserves memory for a result; returns its address in the task.
+  public long room(int bytes) {
+    long address = data + used;
+    used += (bytes + 7) & ~7;
+    if (used > capacity) {
+      throw new IllegalStateException("a batch with more than " + capacity + " bytes of results");
+    }
+    return address;
+  }
+
+  /// Adds a call whose error is a normal answer; returns its index.
+  public int add(Syscall syscall, long... arguments) {
+    return require("", syscall, arguments);
+  }
+
+  /// Adds a call whose error fails the batch with `cannot <what>: ERRNO (text)`.
+  public int require(String what, Syscall syscall, long... arguments) {
+    calls.add(new Call(what, syscall, arguments));
+    return calls.size() - 1;
+  }
+
+  List<Call> calls() {
+    return calls;
+  }
+
+  int used() {
+    return used;
+  }
+
+  long data() {
+    return data;
+  }
+
+  /// What the kernel answered.
+  public static final class Results {
+    private final long[] values;
+    private final long data;
+    private final ByteBuffer memory;
+
+    Results(Batch batch, long[] values, byte[] memory) throws CheckpointException {
+      this.values = values;
+      this.data = batch.data;
+      this.memory = ByteBuffer.wrap(memory).order(ByteOrder.LITTLE_ENDIAN);
+      for (int i = 0; i < values.length; i++) {
+        Call call = batch.calls.get(i);
+        if (Kernel.isError(values[i]) && !call.what().isEmpty()) {
+          throw new CheckpointException(
+              Outcome.FAILED, "cannot " + call.what() + ": " + Errno.describe((int) -values[i]));
+        }
+      }
+    }
+
+    /// Result of the call with this index, or a negated errno.
+    public long value(int index) {
+      return values[index];
+    }
+
+    /// A 64-bit word that a call filled.
+    public long word(long address) {
+      return memory.getLong((int) (address - data));
+    }
+
+    /// A 32-bit word that a call filled.
+    public int integer(long address) {
+      return memory.getInt((int) (address - data));
+    }
+  }
+}
