@@ -1,28 +1,46 @@
 package dev.jcr.cli;
 
+import dev.jcr.dump.Dump;
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.CheckpointException.Problem;
 import dev.jcr.parasite.host.KernelFeatures;
 import dev.jcr.parasite.host.KernelFeatures.Feature;
 import dev.jcr.parasite.host.KernelFeatures.Need;
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
-/// `jcr check`.
+/// `jcr check [PID]`.
 @Command(
     name = "check",
     mixinStandardHelpOptions = true,
     versionProvider = Version.class,
-    description = "Shows what this kernel and these rights allow. Stops and traces nothing.",
+    description = {
+      "Shows what this kernel and these rights allow, or everything that would forbid a dump of one"
+          + " process.",
+      "",
+      "Stops and traces nothing."
+    },
     optionListHeading = "%nOptions:%n",
     footerHeading = "%nExamples:%n",
-    footer = {"  jcr check            can this host dump and restore?"})
+    footer = {
+      "  jcr check            can this host dump and restore?",
+      "  jcr check 4242       can process 4242 be dumped?"
+    })
 final class CheckCommand implements Callable<Integer> {
   @Spec private CommandSpec spec;
+
+  @Parameters(paramLabel = "PID", arity = "0..1", description = "A process (default: the host).")
+  private @Nullable Integer pid;
 
   @Option(
       names = "--json",
@@ -30,7 +48,30 @@ final class CheckCommand implements Callable<Integer> {
   private boolean json;
 
   @Override
-  public Integer call() throws IOException {
+  public Integer call() throws CheckpointException, IOException {
+    return pid == null ? host() : process(pid);
+  }
+
+  private int process(int pid) throws CheckpointException {
+    List<Problem> problems = Dump.preflight(pid);
+    PrintWriter out = spec.commandLine().getOut();
+    if (json) {
+      out.println(
+          new JsonObject()
+              .put("pid", pid)
+              .put("dumpable", problems.isEmpty())
+              .put("problems", problems.stream().map(Failures::json).toList()));
+    } else {
+      problems.forEach(problem -> out.println(problem.kind() + " " + problem));
+      out.println(
+          problems.isEmpty()
+              ? "Process %d can be dumped.".formatted(pid)
+              : "Process %d cannot be dumped.".formatted(pid));
+    }
+    return problems.isEmpty() ? ExitCode.OK : Outcome.UNSUPPORTED.exitCode();
+  }
+
+  private int host() throws IOException {
     KernelFeatures features = KernelFeatures.probe();
     PrintWriter out = spec.commandLine().getOut();
     if (json) {

@@ -43,7 +43,7 @@ final class DemoCommand implements Callable<Integer> {
       """
       use POSIX ();
       POSIX::setsid();
-      $0 = "jcr-demo-counter";
+      $0 = "jcr-counter";
       $| = 1;
       my $token = 100000 + int rand 900000;
       my $count = 0;
@@ -209,8 +209,7 @@ final class DemoCommand implements Callable<Integer> {
   private static void cleanUp(long pid, Path work) {
     try {
       if (Files.isDirectory(Path.of("/proc/" + pid))
-          && Files.readString(Path.of("/proc/" + pid + "/cmdline"))
-              .startsWith("jcr-demo-counter")) {
+          && Files.readString(Path.of("/proc/" + pid + "/cmdline")).startsWith("jcr-counter")) {
         ProcessHandle.of(pid).ifPresent(ProcessHandle::destroyForcibly);
       }
       if (Files.exists(work)) {

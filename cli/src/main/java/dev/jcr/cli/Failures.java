@@ -92,7 +92,9 @@ final class Failures implements IParameterExceptionHandler, IExecutionExceptionH
     PrintWriter err = line.getErr();
     err.println("jcr: " + message);
     for (Problem problem : problems) {
-      err.println("  " + problem.kind() + " " + problem);
+      if (!message.contains(problem.toString())) {
+        err.println("  " + problem.kind() + " " + problem);
+      }
     }
     if (arguments.contains("--json")) {
       JsonObject error =

@@ -30,6 +30,9 @@ import picocli.CommandLine.Spec;
       DumpCommand.class,
       RestoreCommand.class,
       CheckCommand.class,
+      ShowCommand.class,
+      DiffCommand.class,
+      VerifyCommand.class,
       DemoCommand.class,
       GenerateCompletion.class,
     })
