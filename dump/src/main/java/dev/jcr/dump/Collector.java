@@ -175,7 +175,11 @@ final class Collector implements AutoCloseable {
         criticalSections.putBack(thread.tid());
         threads.add(
             collected
-                .setRegisters(RegisterCollector.x8664(thread.tracee(), call.resume(), layout))
+                .setRegisters(
+                    RegisterCollector.x8664(
+                        thread.tracee(),
+                        criticalSections.aborted(thread.tid(), call.resume(), machine),
+                        layout))
                 .build());
       }
       infection.end();

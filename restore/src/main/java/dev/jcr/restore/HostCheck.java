@@ -28,9 +28,13 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.locks.LockSupport;
 
 /// Whether this host can take a process up, found before anything is created.
 final class HostCheck {
+  private static final long ZOMBIE_PATIENCE_NANOS = 5_000_000_000L;
+  private static final long ZOMBIE_POLL_NANOS = 5_000_000L;
+
   private HostCheck() {}
 
   /// All reasons against it; empty when there are none.
@@ -166,9 +170,22 @@ final class HostCheck {
     }
   }
 
+  /// The dumped process itself, if its parent is slow to take note of its end.
+  private static boolean isZombie(int pid) {
+    try {
+      return Proc.of(pid).status().state() == 'Z';
+    } catch (IOException _) {
+      return false;
+    }
+  }
+
   /// Pids and tids that are taken, each by whom.
   private static void ids(ProcessState state, List<Problem> problems) {
+    long deadline = System.nanoTime() + ZOMBIE_PATIENCE_NANOS;
     for (Thread thread : state.getThreadsList()) {
+      while (isZombie(thread.getTid()) && System.nanoTime() < deadline) {
+        LockSupport.parkNanos(ZOMBIE_POLL_NANOS);
+      }
       if (Proc.of(thread.getTid()).exists()) {
         problems.add(
             new Problem(

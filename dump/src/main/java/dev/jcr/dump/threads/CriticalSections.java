@@ -1,10 +1,13 @@
 package dev.jcr.dump.threads;
 
 import dev.jcr.image.CheckpointException;
+import dev.jcr.parasite.arch.Machine;
 import dev.jcr.parasite.ptrace.Freeze;
 import dev.jcr.parasite.ptrace.StoppedThread;
 import dev.jcr.parasite.ptrace.Tracee;
 import dev.jcr.parasite.remote.ProcessMemory;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Optional;
@@ -47,6 +50,23 @@ public final class CriticalSections {
       }
     }
     return sections;
+  }
+
+  /// Registers for another process: a thread inside a section is moved to its abort handler, as the
+  /// kernel would do, because registering rseq there makes the kernel forget the section.
+  public long[] aborted(int tid, long[] registers, Machine machine) throws CheckpointException {
+    Section section = open.get(tid);
+    if (section == null) {
+      return registers;
+    }
+    long descriptor = ByteBuffer.wrap(section.pointer()).order(ByteOrder.LITTLE_ENDIAN).getLong();
+    // struct rseq_cs: version, flags, start, length, abort.
+    ByteBuffer fields =
+        ByteBuffer.wrap(memory.bytes(descriptor, 32)).order(ByteOrder.LITTLE_ENDIAN);
+    long inside = machine.pc(registers) - fields.getLong(8);
+    return Long.compareUnsigned(inside, fields.getLong(16)) < 0
+        ? machine.withPc(registers, fields.getLong(24))
+        : registers;
   }
 
   /// After the last injection into a thread.

@@ -26,6 +26,9 @@ public sealed interface Machine permits X8664Machine {
   /// `base` with what is needed to run the system call instruction at `pc`.
   long[] syscall(long[] base, long pc, int number, long... arguments);
 
+  /// `registers` with another program counter.
+  long[] withPc(long[] registers, long pc);
+
   /// `registers` with another stack pointer.
   long[] withStack(long[] registers, long stack);
 

@@ -53,6 +53,13 @@ public record X8664Machine() implements Machine {
   }
 
   @Override
+  public long[] withPc(long[] registers, long pc) {
+    long[] changed = registers.clone();
+    changed[RIP] = pc;
+    return changed;
+  }
+
+  @Override
   public long[] withStack(long[] registers, long stack) {
     long[] changed = registers.clone();
     changed[RSP] = stack;
