@@ -13,6 +13,7 @@ import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.ptrace.Ptrace;
 import dev.jcr.parasite.ptrace.TracerThread;
 import dev.jcr.parasite.ptrace.WaitStatus;
+import dev.jcr.restore.files.FileCheck;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -31,8 +32,9 @@ public final class Restore {
       RestorePlan.Steps steps = RestorePlan.of(image.state(), image.pagemap());
       Host host = HostFacts.read().build();
       HostCheck.require(options.directory().toString(), HostCheck.problems(image.state(), host));
+      FileCheck.require(image.state().getFiles());
       return TracerThread.run(() -> {
-        try (RestoreSession session = new RestoreSession(image, host)) {
+        try (RestoreSession session = new RestoreSession(image, host, !options.detach())) {
           session.run(steps.create());
           session.run(steps.build());
           session.run(steps.finish());

@@ -10,6 +10,8 @@ import dev.jcr.image.v1.ProcessState;
 import dev.jcr.image.v1.Thread;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.VmaKind;
+import dev.jcr.restore.files.FilePlan;
+import dev.jcr.restore.files.FileStep;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -49,6 +51,12 @@ final class RestorePlan {
         new RestoreStep.PlaceVdso(
             vmas.stream().filter(RestorePlan::isKernels).toList(), gap + (2 << 20)));
 
+    FilePlan files = FilePlan.of(state.getFiles());
+    create.add(new RestoreStep.StartDescriptors(state.getFiles()));
+    addFiles(create, files.objects());
+    create.add(new RestoreStep.FillObjects(state.getFiles().getObjectsList()));
+    addFiles(create, files.seals());
+
     List<RestoreStep> build = new ArrayList<>();
     List<PageRun> runs = processRuns(pagemap);
     List<RestoreStep> finishVmas = new ArrayList<>();
@@ -77,12 +85,14 @@ final class RestorePlan {
     build.add(new RestoreStep.FillPages(pages));
     build.addAll(finishVmas);
     build.add(new RestoreStep.SetLayout(state.getMemory(), state.getIdentity().getExecutable()));
+    addFiles(build, files.descriptors());
 
     List<RestoreStep> finish = new ArrayList<>();
     List<Thread> threads = state.getThreadsList();
     for (Thread thread : threads.subList(1, threads.size())) {
       finish.add(new RestoreStep.CreateThread(thread.getTid()));
     }
+    addFiles(finish, files.last());
     finish.add(new RestoreStep.SetActions(state.getSignals()));
     finish.add(new RestoreStep.SetIdentity(state.getIdentity()));
     for (Thread thread : threads) {
@@ -95,6 +105,10 @@ final class RestorePlan {
     finish.add(new RestoreStep.LoadRegisters(threads));
     finish.add(new RestoreStep.Prove());
     return new Steps(create, build, finish);
+  }
+
+  private static void addFiles(List<RestoreStep> steps, List<FileStep> files) {
+    files.forEach(step -> steps.add(new RestoreStep.Descriptors(step)));
   }
 
   static boolean isKernels(Vma vma) {

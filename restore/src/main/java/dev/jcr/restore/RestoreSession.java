@@ -17,6 +17,7 @@ import dev.jcr.image.v1.PosixTimer;
 import dev.jcr.image.v1.ProcessState;
 import dev.jcr.image.v1.ResourceLimit;
 import dev.jcr.image.v1.Resume;
+import dev.jcr.image.v1.SharedObject;
 import dev.jcr.image.v1.SignalAction;
 import dev.jcr.image.v1.Thread;
 import dev.jcr.image.v1.Timers;
@@ -39,6 +40,7 @@ import dev.jcr.parasite.restart.SleepResumer;
 import dev.jcr.parasite.restart.TimedCall;
 import dev.jcr.parasite.stub.StubProgram;
 import dev.jcr.restore.RestoredProcess.Timing;
+import dev.jcr.restore.files.FileExecutor;
 import dev.jcr.restore.memory.AddressSpace;
 import dev.jcr.restore.memory.PageFiller;
 import dev.jcr.restore.threads.RegisterLoader;
@@ -74,6 +76,7 @@ final class RestoreSession implements AutoCloseable {
   private final ProcessState state;
   private final Machine machine = Machine.of(Kernel.HOST);
   private final Host host;
+  private final boolean foreground;
   private final List<Timing> timings = new ArrayList<>();
   private final List<String> notes = new ArrayList<>();
   private final Map<Integer, OwnedProcess> threads = new LinkedHashMap<>();
@@ -83,12 +86,15 @@ final class RestoreSession implements AutoCloseable {
   private int bootstrapSize;
   private @Nullable OwnedProcess process;
   private @Nullable AddressSpace space;
+  private @Nullable FileExecutor files;
   private boolean done;
 
-  RestoreSession(ImageReader image, Host host) {
+  /// @param foreground the process takes over jcr's terminal
+  RestoreSession(ImageReader image, Host host, boolean foreground) {
     this.image = image;
     this.state = image.state();
     this.host = host;
+    this.foreground = foreground;
   }
 
   List<Timing> timings() {
@@ -104,6 +110,13 @@ final class RestoreSession implements AutoCloseable {
       throw new IllegalStateException("no process yet");
     }
     return process;
+  }
+
+  private FileExecutor files() {
+    if (files == null) {
+      throw new IllegalStateException("no descriptors yet");
+    }
+    return files;
   }
 
   private AddressSpace space() {
@@ -142,6 +155,18 @@ final class RestoreSession implements AutoCloseable {
         space().empty(address, size);
       }
       case RestoreStep.PlaceVdso(var vmas, long temporary) -> space().placeVdso(vmas, temporary);
+      case RestoreStep.StartDescriptors(var all) ->
+          files =
+              new FileExecutor(
+                  process(), all, state.getIdentity().getWorkingDirectory(), foreground);
+      case RestoreStep.Descriptors(var one) -> files().execute(one);
+      case RestoreStep.FillObjects(var objects) -> {
+        for (SharedObject object : objects) {
+          try (Fd fd = files().objectFd(object.getId())) {
+            new PageFiller(image.pages(), process().memory()).fillObject(object, fd);
+          }
+        }
+      }
       case RestoreStep.MapVma(var vma, boolean writable) -> space().map(vma, writable);
       case RestoreStep.FillPages _ -> {
         space().closeFile();
@@ -212,13 +237,9 @@ final class RestoreSession implements AutoCloseable {
       threads.put(pid, created);
       // Nothing may be delivered before the thaw.
       tracee.setSignalMask(ALL_BLOCKED);
-      space = new AddressSpace(created, this::objectFd);
+      space = new AddressSpace(created, object -> files().remoteObjectFd(object));
     }
     killStub();
-  }
-
-  private int objectFd(int object) {
-    throw new IllegalStateException("no object " + object);
   }
 
   /// clone3(2) with set_tid; the arguments lie at `scratch`.
@@ -665,6 +686,10 @@ final class RestoreSession implements AutoCloseable {
       }
       process.memory().close();
       process = null;
+      if (files != null) {
+        files.close();
+        files = null;
+      }
     }
     killStub();
   }

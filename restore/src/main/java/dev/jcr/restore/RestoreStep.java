@@ -1,12 +1,15 @@
 package dev.jcr.restore;
 
 import dev.jcr.image.v1.FileIdentity;
+import dev.jcr.image.v1.Files;
 import dev.jcr.image.v1.Identity;
 import dev.jcr.image.v1.Memory;
+import dev.jcr.image.v1.SharedObject;
 import dev.jcr.image.v1.Signals;
 import dev.jcr.image.v1.Thread;
 import dev.jcr.image.v1.Timers;
 import dev.jcr.image.v1.Vma;
+import dev.jcr.restore.files.FileStep;
 import java.util.List;
 
 /// One step of a plan. Steps are values: a plan can be printed, compared and tested without a
@@ -65,6 +68,34 @@ public sealed interface RestoreStep {
               : vma.getObjectId() != 0 ? "object " + vma.getObjectId() : "anonymous";
       return "map 0x%x-0x%x %s, %s"
           .formatted(vma.getStart(), vma.getEnd(), protection(vma.getProtection()), what);
+    }
+  }
+
+  /// Gives the process the descriptor table to build in: jcr's standard descriptors and no others.
+  record StartDescriptors(Files files) implements RestoreStep {
+    @Override
+    public String describe() {
+      return "close all descriptors but 0, 1 and 2";
+    }
+  }
+
+  /// One step of the descriptor column.
+  record Descriptors(FileStep step) implements RestoreStep {
+    @Override
+    public String describe() {
+      return step.describe();
+    }
+  }
+
+  /// Contents of memory that is shared, and of unlinked files.
+  record FillObjects(List<SharedObject> objects) implements RestoreStep {
+    public FillObjects {
+      objects = List.copyOf(objects);
+    }
+
+    @Override
+    public String describe() {
+      return "fill " + objects.size() + " shared objects";
     }
   }
 

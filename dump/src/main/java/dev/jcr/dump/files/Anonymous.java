@@ -14,7 +14,10 @@ import dev.jcr.parasite.procfs.FdInfo;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 
@@ -33,7 +36,7 @@ final class Anonymous {
               EventFd.newBuilder()
                   .setCount(info.eventfdCount())
                   .setSemaphore(info.eventfdSemaphore().orElse(false)));
-      case "anon_inode:[timerfd]" -> description.setTimerfd(timer(info));
+      case "anon_inode:[timerfd]" -> description.setTimerfd(timer(file));
       case "anon_inode:[signalfd]" ->
           description.setSignalfd(SignalFd.newBuilder().setMask(info.sigmask()));
       case "anon_inode:[eventpoll]" -> description.setEpoll(epoll(scene, file));
@@ -54,7 +57,8 @@ final class Anonymous {
     }
   }
 
-  private static TimerFd timer(FdInfo info) throws SyscallException {
+  private static TimerFd timer(OpenFile file) throws SyscallException {
+    FdInfo info = file.info();
     int clock = info.timerfdClock();
     long remaining = info.timerfdRemaining();
     return TimerFd.newBuilder()
@@ -63,8 +67,21 @@ final class Anonymous {
         .setSettimeFlags(info.timerfdSettimeFlags())
         .setInterval(info.timerfdInterval())
         .setRemaining(remaining)
-        .setExpires(remaining == 0 ? 0 : now(clock) + remaining)
+        .setExpires(remaining == 0 ? 0 : expiry(file.duplicate().number(), clock, remaining))
         .build();
+  }
+
+  /// The clock's reading at which it expires: what is left now, between two looks at the clock.
+  private static long expiry(int fd, int clock, long remaining) throws SyscallException {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment value = arena.allocate(32, 8);
+      long before = now(clock);
+      Kernel.call("read a timerfd", Syscall.TIMERFD_GETTIME, fd, value.address());
+      long after = now(clock);
+      long left =
+          value.get(ValueLayout.JAVA_LONG, 16) * SECOND + value.get(ValueLayout.JAVA_LONG, 24);
+      return before + (after - before) / 2 + (left == 0 ? remaining : left);
+    }
   }
 
   private static long now(int clock) throws SyscallException {
@@ -89,7 +106,12 @@ final class Anonymous {
               .setData(line.data())
               .setDescriptionId(watched(scene, file, line.fd(), index)));
     }
-    return epoll.build();
+    // The kernel lists them by address of the file; the same state is to give the same bytes.
+    List<EpollTarget> targets = new ArrayList<>(epoll.getTargetsList());
+    targets.sort(
+        Comparator.comparingInt(EpollTarget::getFd)
+            .thenComparingInt(EpollTarget::getDescriptionId));
+    return epoll.clearTargets().addAllTargets(targets).build();
   }
 
   private static int watched(Scene scene, OpenFile epoll, int number, int index) throws Refusal {

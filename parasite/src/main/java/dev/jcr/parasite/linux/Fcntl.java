@@ -91,7 +91,6 @@ public final class Fcntl {
   public static final int TIOCGPKT = 0x80045438;
   public static final int TIOCGPTLCK = 0x80045439;
   public static final int TIOCGEXCL = 0x80045440;
-  public static final int TIOCGPTPEER = 0x5441;
 
   public static final int SIZEOF_STATX = 256;
   public static final int SIZEOF_TERMIOS2 = 44;

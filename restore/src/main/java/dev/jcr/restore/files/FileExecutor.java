@@ -45,13 +45,14 @@ public final class FileExecutor implements AutoCloseable {
   private final Terminals terminals;
   private final boolean foreground;
 
+  /// @param workingDirectory of the process, from which relative socket names are bound
   /// @param foreground the process takes over jcr's terminal, not only its descriptors
-  public FileExecutor(RemoteCalls calls, Files files, boolean foreground)
+  public FileExecutor(RemoteCalls calls, Files files, String workingDirectory, boolean foreground)
       throws CheckpointException {
     this.inside = new Inside(calls, FilePlan.firstFree(files));
     this.objects = new Objects(inside);
     this.pipes = new Pipes(inside);
-    this.sockets = new SocketMaker(inside);
+    this.sockets = new SocketMaker(inside, workingDirectory);
     this.terminals = new Terminals(inside);
     this.foreground = foreground;
     raiseLimit(files);

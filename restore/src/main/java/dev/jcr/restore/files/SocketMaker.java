@@ -34,9 +34,11 @@ final class SocketMaker {
   private static final int ROOMY = 16 << 20;
 
   private final Inside inside;
+  private final String workingDirectory;
 
-  SocketMaker(Inside inside) {
+  SocketMaker(Inside inside, String workingDirectory) {
     this.inside = inside;
+    this.workingDirectory = workingDirectory;
   }
 
   void pair(FileStep.End first, UnixSocket a, Optional<FileStep.End> second, UnixSocket b)
@@ -114,6 +116,11 @@ final class SocketMaker {
     boolean path = name.byteAt(0) != 0;
     String text = Addresses.unix(name);
     if (path) {
+      if (!text.startsWith("/")) {
+        inside.putString(workingDirectory);
+        inside.require(
+            "change the directory to " + workingDirectory, Syscall.CHDIR, inside.scratch());
+      }
       removeStale(text);
     }
     byte[] address = sockaddr(name);

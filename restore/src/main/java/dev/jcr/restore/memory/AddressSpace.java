@@ -22,7 +22,6 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
-import java.util.function.IntUnaryOperator;
 
 /// Builds the mappings of a new process by calls made inside it.
 public final class AddressSpace {
@@ -37,14 +36,19 @@ public final class AddressSpace {
   private static final byte[] BREAKPOINT_X86_64 = {0x0f, 0x05, (byte) 0xcc};
 
   private final OwnedProcess process;
-  private final IntUnaryOperator objectFd;
+  private final ObjectDescriptors objectFd;
   private final Proc proc;
   private String openPath = "";
   private boolean openWritable;
   private long openFd = -1;
 
-  /// @param objectFd descriptor in the new process of a shared object's content, by object id
-  public AddressSpace(OwnedProcess process, IntUnaryOperator objectFd) {
+  /// Descriptor in the new process of a shared object's content, by object id.
+  @FunctionalInterface
+  public interface ObjectDescriptors {
+    int of(int objectId) throws CheckpointException;
+  }
+
+  public AddressSpace(OwnedProcess process, ObjectDescriptors objectFd) {
     this.process = process;
     this.objectFd = objectFd;
     this.proc = Proc.of(process.tid());
@@ -132,7 +136,7 @@ public final class AddressSpace {
     int flags = vma.getFlags() | MAP_FIXED_NOREPLACE | (shared ? MAP_SHARED : MAP_PRIVATE);
     long fd;
     if (vma.getObjectId() != 0) {
-      fd = objectFd.applyAsInt(vma.getObjectId());
+      fd = objectFd.of(vma.getObjectId());
     } else if (vma.hasFile()) {
       fd = open(vma.getFile(), vma.getMayWrite());
     } else {

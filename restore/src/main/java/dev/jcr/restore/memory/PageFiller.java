@@ -5,6 +5,9 @@ import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.pages.ChunkRuns;
 import dev.jcr.image.pages.PageReader;
 import dev.jcr.image.pages.PageWriter;
+import dev.jcr.image.v1.SharedObject;
+import dev.jcr.parasite.linux.Fd;
+import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.remote.ProcessMemory;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
@@ -37,27 +40,59 @@ public final class PageFiller {
 
   /// Writes all stored pages of the address space.
   public void fill() throws CheckpointException {
-    forEachChunk((chunk, buffer) -> {
-      buffer.clear();
-      reader.read(chunk.chunk(), buffer);
-      transfer(chunk, MemorySegment.ofBuffer(buffer.clear()), false);
-    });
+    forEachChunk(
+        PROCESS_SPACE,
+        (chunk, buffer) -> {
+          buffer.clear();
+          reader.read(chunk.chunk(), buffer);
+          transfer(chunk, MemorySegment.ofBuffer(buffer.clear()), false);
+        });
+  }
+
+  /// Writes the stored pages of a shared object into its file. The last page may reach beyond the
+  /// end; the file does not grow.
+  public void fillObject(SharedObject object, Fd fd) throws CheckpointException {
+    forEachChunk(
+        object.getId(),
+        (chunk, buffer) -> {
+          buffer.clear();
+          reader.read(chunk.chunk(), buffer);
+          MemorySegment data = MemorySegment.ofBuffer(buffer.clear());
+          long offset = 0;
+          for (ChunkRuns.Run run : chunk.runs()) {
+            long length = (long) run.pages() * reader.pageSize();
+            long inside = Math.min(length, object.getSize() - run.start());
+            try {
+              if (inside > 0) {
+                fd.writeFully(data.asSlice(offset, inside), run.start());
+              }
+            } catch (SyscallException e) {
+              throw new CheckpointException(
+                  Outcome.FAILED,
+                  "cannot fill shared object %d: %s".formatted(object.getId(), e.getMessage()),
+                  e);
+            }
+            offset += length;
+          }
+        });
   }
 
   /// Reads all pages back and compares their checksums with the image's.
   public void verify() throws CheckpointException {
-    forEachChunk((chunk, buffer) -> {
-      int length = reader.contentLength(chunk.chunk());
-      transfer(chunk, MemorySegment.ofBuffer(buffer.clear()), true);
-      CRC32C crc = new CRC32C();
-      crc.update(buffer.clear().limit(length));
-      if ((int) crc.getValue() != reader.contentCrc(chunk.chunk())) {
-        throw new CheckpointException(
-            Outcome.FAILED,
-            "cannot prove the restored process: pages from 0x%x on differ from the image"
-                .formatted(chunk.runs().getFirst().start()));
-      }
-    });
+    forEachChunk(
+        PROCESS_SPACE,
+        (chunk, buffer) -> {
+          int length = reader.contentLength(chunk.chunk());
+          transfer(chunk, MemorySegment.ofBuffer(buffer.clear()), true);
+          CRC32C crc = new CRC32C();
+          crc.update(buffer.clear().limit(length));
+          if ((int) crc.getValue() != reader.contentCrc(chunk.chunk())) {
+            throw new CheckpointException(
+                Outcome.FAILED,
+                "cannot prove the restored process: pages from 0x%x on differ from the image"
+                    .formatted(chunk.runs().getFirst().start()));
+          }
+        });
   }
 
   private void transfer(ChunkRuns chunk, MemorySegment data, boolean read)
@@ -90,9 +125,9 @@ public final class PageFiller {
     }
   }
 
-  private void forEachChunk(ChunkWork work) throws CheckpointException {
+  private void forEachChunk(int space, ChunkWork work) throws CheckpointException {
     List<ChunkRuns> chunks =
-        reader.layout().stream().filter(chunk -> chunk.space() == PROCESS_SPACE).toList();
+        reader.layout().stream().filter(chunk -> chunk.space() == space).toList();
     AtomicInteger next = new AtomicInteger();
     AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
     Runnable body =
