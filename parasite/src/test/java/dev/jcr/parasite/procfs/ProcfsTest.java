@@ -289,7 +289,7 @@ class ProcfsTest {
     Proc proc = Proc.of(pid);
     assertThat(proc.exists()).isTrue();
     assertThat(proc.tasks()).contains(pid);
-    assertThat(proc.maps()).hasSameSizeAs(MapsEntry.parse(proc.text("maps"))).isNotEmpty();
+    assertThat(proc.maps()).isNotEmpty();
     assertThat(proc.smaps()).isNotEmpty();
     assertThat(proc.status().tgid()).isEqualTo(pid);
     assertThat(proc.stat().pid()).isEqualTo(pid);
