@@ -45,7 +45,7 @@ class ImageStreamTest {
     byte[] stream = stream(30);
     Random random = new Random(11);
     Path copy = folder.resolve("copy");
-    for (int i = 0; i < 500; i++) {
+    for (int i = 0; i < 250; i++) {
       byte[] changed = stream.clone();
       if (i % 2 == 0) {
         changed = Arrays.copyOf(changed, random.nextInt(changed.length));

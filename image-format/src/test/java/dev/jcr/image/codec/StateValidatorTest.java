@@ -1,0 +1,255 @@
+package dev.jcr.image.codec;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import com.google.protobuf.ByteString;
+import dev.jcr.image.SampleStates;
+import dev.jcr.image.v1.Description;
+import dev.jcr.image.v1.PageKind;
+import dev.jcr.image.v1.PageRun;
+import dev.jcr.image.v1.PageSpace;
+import dev.jcr.image.v1.Pagemap;
+import dev.jcr.image.v1.ProcessState;
+import dev.jcr.image.v1.VmaKind;
+import java.util.function.Consumer;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+class StateValidatorTest {
+  private static final Pagemap EMPTY = Pagemap.newBuilder().setPageSize(4096).build();
+
+  private static Arguments refused(String problem, Consumer<ProcessState.Builder> change) {
+    return Arguments.of(problem, change);
+  }
+
+  static Stream<Arguments> everyRule() {
+    return Stream.of(
+        refused("host is missing", s -> s.clearHost()),
+        refused("memory is missing", s -> s.clearMemory()),
+        refused("threads are missing", s -> s.clearThreads()),
+        refused("host.arch is missing", s -> s.getHostBuilder().clearArch()),
+        refused("host.page_size is none", s -> s.getHostBuilder().setPageSize(8192)),
+        refused(
+            "host.vdso.sha256 is not",
+            s -> s.getHostBuilder().getVdsoBuilder().setSha256(ByteString.copyFrom(new byte[3]))),
+        refused("host.arm is there", s -> s.getHostBuilder().getArmBuilder().setHwcap(1)),
+        refused(
+            "host.x86.layout[1].offset and size",
+            s -> s.getHostBuilder().getX86Builder().getLayoutBuilder(1).setOffset(2436)),
+        refused(
+            "host.x86.layout[1].feature is out of order",
+            s -> s.getHostBuilder().getX86Builder().getLayoutBuilder(1).setFeature(2)),
+        refused("identity.pid is none", s -> s.getIdentityBuilder().setPid(0)),
+        refused("identity.umask", s -> s.getIdentityBuilder().setUmask(01000)),
+        refused(
+            "identity.working_directory is too long or has a NUL",
+            s -> s.getIdentityBuilder().setWorkingDirectory("/a\0b")),
+        refused(
+            "identity.working_directory is not absolute",
+            s -> s.getIdentityBuilder().setWorkingDirectory("a")),
+        refused(
+            "identity.executable.path is not absolute",
+            s -> s.getIdentityBuilder().getExecutableBuilder().setPath("x")),
+        refused(
+            "identity.limits[0].soft is above",
+            s -> s.getIdentityBuilder().getLimitsBuilder(0).setSoft(-1).setHard(1)),
+        refused("memory.brk is not", s -> s.getMemoryBuilder().setBrk(1)),
+        refused(
+            "memory.auxv is not",
+            s -> s.getMemoryBuilder().setAuxv(ByteString.copyFrom(new byte[8]))),
+        refused(
+            "memory.vmas[1].start is out of order or overlaps",
+            s -> s.getMemoryBuilder().getVmasBuilder(1).setStart(0x3fff000)),
+        refused(
+            "memory.vmas[0].start is not page-aligned",
+            s -> s.getMemoryBuilder().getVmasBuilder(0).setStart(0x10001)),
+        refused(
+            "memory.vmas[0].end lies outside",
+            s -> s.getMemoryBuilder().getVmasBuilder(0).setEnd(0x10000)),
+        refused(
+            "memory.vmas[3].end lies outside",
+            s -> s.getMemoryBuilder().getVmasBuilder(3).setEnd(1L << 60)),
+        refused(
+            "memory.vmas[3].end lies outside",
+            s -> s.getMemoryBuilder().getVmasBuilder(3).setEnd(-4096)),
+        refused(
+            "memory.vmas[0].kind is missing",
+            s -> s.getMemoryBuilder().getVmasBuilder(0).clearKind()),
+        refused(
+            "memory.vmas[3].start of the vsyscall page",
+            s -> s.getMemoryBuilder().getVmasBuilder(3).setKind(VmaKind.VMA_VSYSCALL)),
+        refused(
+            "memory.vmas[0].protection",
+            s -> s.getMemoryBuilder().getVmasBuilder(0).setProtection(8)),
+        refused(
+            "memory.vmas[0].flags hold MAP_FIXED",
+            s -> s.getMemoryBuilder().getVmasBuilder(0).setFlags(0x10)),
+        refused(
+            "memory.vmas[0].vm_flags are out of order",
+            s -> s.getMemoryBuilder().getVmasBuilder(0).addVmFlags("aa")),
+        refused(
+            "memory.vmas[0].name is too long",
+            s -> s.getMemoryBuilder().getVmasBuilder(0).setName(ByteString.copyFrom(new byte[1]))),
+        refused(
+            "memory.vmas[1].file is missing",
+            s -> s.getMemoryBuilder().getVmasBuilder(1).clearFile()),
+        refused(
+            "memory.vmas[2].object_id is of no object",
+            s -> s.getMemoryBuilder().getVmasBuilder(2).setObjectId(9)),
+        refused(
+            "memory.vmas[2].object_id is missing",
+            s -> s.getMemoryBuilder().getVmasBuilder(2).clearObjectId()),
+        refused(
+            "memory.vmas[1].offset",
+            s -> s.getMemoryBuilder().getVmasBuilder(1).setOffset(Long.MAX_VALUE - 4095)),
+        refused(
+            "files.descriptors[1].fd is out of order",
+            s -> s.getFilesBuilder().getDescriptorsBuilder(1).setFd(0)),
+        refused(
+            "files.descriptors[1].description_id is of no",
+            s -> s.getFilesBuilder().getDescriptorsBuilder(1).setDescriptionId(77)),
+        refused(
+            "files.descriptors[4].fd is beyond",
+            s -> s.getFilesBuilder().getDescriptorsBuilder(4).setFd(1 << 30)),
+        refused(
+            "files.descriptions[4].id is out of order",
+            s -> s.getFilesBuilder().addDescriptions(s.getFiles().getDescriptions(3))),
+        refused(
+            "files.descriptions[0].kind is missing",
+            s -> s.getFilesBuilder().getDescriptionsBuilder(0).clearKind()),
+        refused(
+            "files.descriptions[1].memfd.object_id is of no memfd",
+            s -> s.getFilesBuilder().getDescriptionsBuilder(1).getMemfdBuilder().setObjectId(5)),
+        refused(
+            "files.descriptions[2].epoll.targets[0].description_id",
+            s ->
+                s.getFilesBuilder()
+                    .getDescriptionsBuilder(2)
+                    .getEpollBuilder()
+                    .getTargetsBuilder(0)
+                    .setDescriptionId(50)),
+        refused(
+            "files.descriptions[3].pipe.content is more",
+            s -> s.getFilesBuilder().getDescriptionsBuilder(3).getPipeBuilder().setCapacity(3)),
+        refused(
+            "files.objects[0].size is beyond",
+            s -> s.getFilesBuilder().getObjectsBuilder(0).setSize(-1)),
+        refused(
+            "files.objects[0].seals has unknown",
+            s -> s.getFilesBuilder().getObjectsBuilder(0).setSeals(64)),
+        refused(
+            "signals.actions[0].signal is beyond",
+            s -> s.getSignalsBuilder().getActionsBuilder(0).setSignal(65)),
+        refused(
+            "signals.pending[0].info is not 128",
+            s -> s.getSignalsBuilder().getPendingBuilder(0).setInfo(ByteString.EMPTY)),
+        refused(
+            "timers.interval[0].which is beyond",
+            s -> s.getTimersBuilder().getIntervalBuilder(0).setWhich(3)),
+        refused(
+            "timers.posix[0].notify is not",
+            s -> s.getTimersBuilder().getPosixBuilder(0).setNotify(2)),
+        refused("threads[0].tid is not the process id", s -> s.getThreadsBuilder(0).setTid(41)),
+        refused(
+            "threads[1].tid is out of order or there twice",
+            s -> s.getThreadsBuilder(1).setTid(42)),
+        refused(
+            "threads[1].comm is too long",
+            s -> s.getThreadsBuilder(1).setComm(ByteString.copyFrom(new byte[16]))),
+        refused(
+            "threads[1].registers.arch is missing", s -> s.getThreadsBuilder(1).clearRegisters()),
+        refused(
+            "threads[1].registers.aarch64 is there",
+            s ->
+                s.getThreadsBuilder(1)
+                    .setRegisters(SampleStates.aarch64().getThreads(0).getRegisters())),
+        refused(
+            "threads[1].registers.x86_64.general does not",
+            s -> s.getThreadsBuilder(1).getRegistersBuilder().getX8664Builder().addGeneral(1)),
+        refused(
+            "threads[1].registers.x86_64.fxsave does not",
+            s -> s.getThreadsBuilder(1).getRegistersBuilder().getX8664Builder().clearFxsave()),
+        refused(
+            "threads[0].registers.x86_64.xstate_bv does not",
+            s -> s.getThreadsBuilder(0).getRegistersBuilder().getX8664Builder().setXstateBv(3)),
+        refused(
+            "threads[0].registers.x86_64.components[0].data does not",
+            s ->
+                s.getThreadsBuilder(0)
+                    .getRegistersBuilder()
+                    .getX8664Builder()
+                    .getComponentsBuilder(0)
+                    .setFeature(5)),
+        refused(
+            "threads[0].blocked_call.resume is missing",
+            s -> s.getThreadsBuilder(0).getBlockedCallBuilder().clearResume()),
+        refused(
+            "threads[0].scheduling.nice",
+            s -> s.getThreadsBuilder(0).getSchedulingBuilder().setNice(20)),
+        refused(
+            "threads[0].credentials.uids",
+            s -> s.getThreadsBuilder(0).getCredentialsBuilder().clearUids()),
+        refused(
+            "threads[0].signal_stack.flags",
+            s -> s.getThreadsBuilder(0).getSignalStackBuilder().setFlags(4)));
+  }
+
+  @ParameterizedTest
+  @MethodSource("everyRule")
+  void isRefused(String problem, Consumer<ProcessState.Builder> change) {
+    ProcessState.Builder state = SampleStates.x8664().toBuilder();
+    change.accept(state);
+    assertThatThrownBy(() -> StateValidator.check("/i/state", state.build(), EMPTY))
+        .hasMessageStartingWith("cannot read /i/state: " + problem)
+        .hasMessageEndingWith("; copy the image again or dump again");
+  }
+
+  @Test
+  void samplesAreTaken() throws Exception {
+    StateValidator.check("state", SampleStates.x8664(), EMPTY);
+    StateValidator.check("state", SampleStates.aarch64(), EMPTY);
+  }
+
+  private static void pages(int space, long start, long pages) throws Exception {
+    StateValidator.check(
+        "state",
+        SampleStates.x8664(),
+        EMPTY.toBuilder()
+            .addSpaces(
+                PageSpace.newBuilder()
+                    .setId(space)
+                    .addRuns(
+                        PageRun.newBuilder()
+                            .setStart(start)
+                            .setPages(pages)
+                            .setKind(PageKind.PAGE_STORED)))
+            .build());
+  }
+
+  @Test
+  void pagesLieWherePagesCanBe() throws Exception {
+    // Over the border of two VMAs that touch.
+    pages(0, 0x3fff000, 3);
+    pages(1, 0xf000, 1);
+    assertThatThrownBy(() -> pages(0, 0x3fff000, 4))
+        .hasMessageContaining("pagemap space 0 has pages at an address");
+    assertThatThrownBy(() -> pages(0, 0x1000, 1)).hasMessageContaining("no private mapping");
+    assertThatThrownBy(() -> pages(0, 0x5000000, 1)).hasMessageContaining("no private mapping");
+    assertThatThrownBy(() -> pages(0, 0x7fff_ffff_f000L, 1))
+        .hasMessageContaining("no private mapping");
+    assertThatThrownBy(() -> pages(1, 0xf000, 2))
+        .hasMessageContaining("pagemap space 1 has pages behind the object's end");
+    assertThatThrownBy(() -> pages(2, 0, 1))
+        .hasMessageContaining("pagemap space 2 is of no shared object");
+  }
+
+  @Test
+  void everyKindOfDescriptionHasARule() {
+    // KIND_NOT_SET and 14 kinds: a new kind wants a thought about its rules.
+    assertThat(Description.KindCase.values()).hasSize(15);
+  }
+}
