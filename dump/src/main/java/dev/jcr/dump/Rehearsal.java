@@ -4,16 +4,21 @@ import dev.jcr.image.CheckpointException;
 import dev.jcr.image.pages.PageWriter;
 import dev.jcr.image.v1.Compression;
 import dev.jcr.image.v1.Host;
+import dev.jcr.parasite.arch.Machine;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.ptrace.Freeze;
 import dev.jcr.parasite.ptrace.Ptrace;
+import dev.jcr.parasite.ptrace.Tracee;
+import dev.jcr.parasite.remote.OwnedProcess;
+import dev.jcr.parasite.remote.ProcessMemory;
 import dev.jcr.parasite.stub.StubProgram;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.Optional;
 
 /// A dump of a throw-away process before that of the real one: every class, method handle and
 /// parser that runs inside the freeze has then run once. First uses cost some hundred milliseconds,
@@ -35,6 +40,7 @@ final class Rehearsal {
       return;
     }
     try {
+      closeDescriptors(pid);
       for (int round = 0; round < ROUNDS; round++) {
         rehearse(pid, host.clone());
       }
@@ -43,6 +49,25 @@ final class Rehearsal {
     } finally {
       Kernel.raw(Syscall.KILL, pid, SIGKILL);
       Kernel.raw(Syscall.WAIT4, pid, 0, Ptrace.WALL, 0);
+    }
+  }
+
+  /// The stub has jcr's own descriptors, for example pipes of the caller, which a dump refuses.
+  private static void closeDescriptors(int pid) throws CheckpointException {
+    Machine machine = Machine.of(Kernel.HOST);
+    Optional<Tracee> stub = Tracee.seize(pid, Ptrace.O_TRACESYSGOOD);
+    if (stub.isPresent() && stub.get().interrupt()) {
+      stub.get().await();
+      long[] registers = stub.get().general(machine.words());
+      try (ProcessMemory memory = ProcessMemory.open(pid)) {
+        OwnedProcess inside =
+            new OwnedProcess(
+                machine, stub.get(), memory, registers, StubProgram.syscallAddress(STUB_BASE));
+        inside.require("close descriptors", Syscall.CLOSE_RANGE, 0, 0xffffffffL, 0);
+        inside.toEventStop();
+      }
+      stub.get().setGeneral(registers);
+      stub.get().detach(0);
     }
   }
 

@@ -2,6 +2,7 @@ package dev.jcr.dump.identity;
 
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.v1.Credentials;
+import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.Identity;
 import dev.jcr.image.v1.ResourceLimit;
 import dev.jcr.parasite.collect.FileIdentities;
@@ -58,7 +59,7 @@ public final class IdentityCollector {
             .setUmask(status.umask())
             .setWorkingDirectory(proc.link("cwd"))
             .setRootDirectory(proc.link("root"))
-            .setExecutable(FileIdentities.of(proc.link("exe")))
+            .setExecutable(executable(proc))
             .setOomScoreAdj(Integer.parseInt(proc.text("oom_score_adj").strip()))
             .setCoredumpFilter(Integer.parseInt(proc.text("coredump_filter").strip(), 16))
             .setDumpable((int) results.value(dumpable))
@@ -77,6 +78,14 @@ public final class IdentityCollector {
               .setHard(results.word(limits + 16L * resource + 8)));
     }
     return identity.build();
+  }
+
+  /// Preflight refuses a deleted executable; the program of a rehearsal is one.
+  private static FileIdentity executable(Proc proc) throws CheckpointException, IOException {
+    String path = proc.link("exe");
+    return path.endsWith(" (deleted)")
+        ? FileIdentity.newBuilder().setPath(path).build()
+        : FileIdentities.of(path);
   }
 
   /// Credentials of one thread from /proc/PID/task/TID/status; securebits come by prctl.
