@@ -1,7 +1,6 @@
 package dev.jcr.cli;
 
 import java.util.concurrent.Callable;
-import picocli.AutoComplete.GenerateCompletion;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Spec;
@@ -34,7 +33,6 @@ import picocli.CommandLine.Spec;
       DiffCommand.class,
       VerifyCommand.class,
       DemoCommand.class,
-      GenerateCompletion.class,
     })
 final class JcrCommand implements Callable<Integer> {
   @Spec private CommandSpec spec;

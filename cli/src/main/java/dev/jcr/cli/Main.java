@@ -4,6 +4,7 @@ import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
+import picocli.AutoComplete.GenerateCompletion;
 import picocli.CommandLine;
 
 /// Runs one verb and gives its exit code.
@@ -36,10 +37,12 @@ public final class Main {
   }
 
   static CommandLine commandLine() {
-    return new CommandLine(new JcrCommand())
-        .setUsageHelpAutoWidth(false)
-        .setUsageHelpWidth(100)
-        .setCaseInsensitiveEnumValuesAllowed(true);
+    CommandLine line = new CommandLine(new JcrCommand()).setUsageHelpWidth(100);
+    CommandLine completion = new CommandLine(new GenerateCompletion());
+    // For scripts: people get it installed with the package.
+    completion.getCommandSpec().usageMessage().hidden(true);
+    line.addSubcommand(completion);
+    return line;
   }
 
   private static PrintWriter writer(FileDescriptor descriptor) {

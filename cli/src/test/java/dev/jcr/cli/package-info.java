@@ -1,0 +1,4 @@
+@NullMarked
+package dev.jcr.cli;
+
+import org.jspecify.annotations.NullMarked;
