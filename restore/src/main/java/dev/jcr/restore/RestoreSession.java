@@ -26,6 +26,7 @@ import dev.jcr.parasite.arch.Machine;
 import dev.jcr.parasite.collect.VmaCollector;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Fd;
+import dev.jcr.parasite.linux.FileName;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Prctl;
 import dev.jcr.parasite.linux.Syscall;
@@ -393,7 +394,7 @@ final class RestoreSession implements AutoCloseable {
   private void setIdentity(Identity identity) throws CheckpointException {
     OwnedProcess inside = process();
     try (Arena arena = Arena.ofConfined()) {
-      inside.write(inside.scratch(), arena.allocateFrom(identity.getWorkingDirectory()));
+      inside.write(inside.scratch(), FileName.allocate(arena, identity.getWorkingDirectory()));
     }
     inside.require(
         "change the directory to " + identity.getWorkingDirectory(),

@@ -99,9 +99,6 @@ final class PlainFiles {
     if (!link.startsWith("/")) {
       throw new Refusal(link + " has no path that reaches it (its mount may be gone)", "close it");
     }
-    if (link.indexOf('\ufffd') >= 0) {
-      throw new Refusal("the name of " + link + " is not UTF-8", "close it or rename the file");
-    }
     boolean itself = (file.flags() & OpenFlags.O_PATH) != 0 && file.stat().is(Fcntl.S_IFLNK);
     Optional<FileStat> found = itself ? Optional.of(FileStat.ofLink(link)) : FileStat.find(link);
     if (found.isPresent() && found.get().sameFile(file.stat())) {

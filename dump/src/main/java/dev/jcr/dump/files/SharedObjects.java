@@ -55,7 +55,8 @@ final class SharedObjects implements AutoCloseable {
     if (link.equals(ANONYMOUS)) {
       object.setKind(SharedObject.Kind.KIND_ANONYMOUS);
     } else if (isMemfd(link) && seals >= 0) {
-      int flags = (seals & Fcntl.F_SEAL_SEAL) == 0 ? Fcntl.MFD_ALLOW_SEALING : 0;
+      // A memfd that forbids sealing from the start has that seal and no other.
+      int flags = seals == Fcntl.F_SEAL_SEAL ? 0 : Fcntl.MFD_ALLOW_SEALING;
       int page = Integer.numberOfTrailingZeros(stat.blockSize());
       if (stat.blockSize() > 64 * 1024) {
         flags |= Fcntl.MFD_HUGETLB | page << HUGE_SHIFT;

@@ -6,6 +6,7 @@ import dev.jcr.image.v1.UnixSocket;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Fcntl;
 import dev.jcr.parasite.linux.FdCalls;
+import dev.jcr.parasite.linux.FileName;
 import dev.jcr.parasite.linux.FileStat;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Sockets;
@@ -159,7 +160,7 @@ final class UnixSockets {
     if (name[0] == 0) {
       return;
     }
-    String path = new String(name, StandardCharsets.UTF_8);
+    String path = FileName.text(name);
     String seen = path.startsWith("/") ? path : scene.proc().link("cwd") + "/" + path;
     Optional<FileStat> stat = FileStat.find(seen);
     boolean own =

@@ -28,7 +28,7 @@ public final class Fd implements AutoCloseable {
                   "open " + path,
                   Syscall.OPENAT,
                   AT_FDCWD,
-                  arena.allocateFrom(path).address(),
+                  FileName.allocate(arena, path).address(),
                   flags | O_CLOEXEC,
                   mode));
     }

@@ -58,7 +58,7 @@ public record FileStat(
           path.isEmpty() ? "stat fd " + directory : "stat " + path,
           Syscall.STATX,
           directory,
-          arena.allocateFrom(path).address(),
+          FileName.allocate(arena, path).address(),
           flags,
           Fcntl.STATX_BASIC_STATS,
           statx.address());

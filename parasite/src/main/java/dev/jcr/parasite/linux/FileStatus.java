@@ -43,7 +43,7 @@ public record FileStatus(
           what,
           Syscall.STATX,
           folder,
-          arena.allocateFrom(path).address(),
+          FileName.allocate(arena, path).address(),
           flags,
           STATX_BASIC_STATS,
           buffer.address());

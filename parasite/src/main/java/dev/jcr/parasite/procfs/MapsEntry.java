@@ -43,7 +43,7 @@ public record MapsEntry(
     long minor = scan.hex();
     long inode = scan.decimal();
     scan.skipBlanks();
-    String path = Scan.utf8(scan.rest()).replace("\\012", "\n");
+    String path = Scan.name(scan.rest()).replace("\\012", "\n");
     if (Long.compareUnsigned(start, end) >= 0) {
       throw scan.bad("a range");
     }

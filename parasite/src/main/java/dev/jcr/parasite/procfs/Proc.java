@@ -3,6 +3,7 @@ package dev.jcr.parasite.procfs;
 import dev.jcr.image.v1.Arch;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Fd;
+import dev.jcr.parasite.linux.FileName;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
@@ -89,11 +90,11 @@ public final class Proc {
     }
   }
 
-  /// Target of a symbolic link as UTF-8; may end in " (deleted)" or be no path at all
+  /// Target of a symbolic link, text as of [FileName]; may end in " (deleted)" or be no path at all
   /// ("pipe:[12]").
   public String link(String relative) throws IOException {
     try (Arena arena = Arena.ofConfined()) {
-      MemorySegment path = arena.allocateFrom(path(relative));
+      MemorySegment path = FileName.allocate(arena, path(relative));
       MemorySegment buffer = arena.allocate(PATH_MAX);
       long length =
           Kernel.call(
@@ -103,8 +104,7 @@ public final class Proc {
               path.address(),
               buffer.address(),
               PATH_MAX);
-      return new String(
-          buffer.asSlice(0, length).toArray(ValueLayout.JAVA_BYTE), StandardCharsets.UTF_8);
+      return FileName.text(buffer.asSlice(0, length).toArray(ValueLayout.JAVA_BYTE));
     }
   }
 

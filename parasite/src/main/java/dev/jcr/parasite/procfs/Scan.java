@@ -1,5 +1,6 @@
 package dev.jcr.parasite.procfs;
 
+import dev.jcr.parasite.linux.FileName;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
@@ -49,9 +50,9 @@ final class Scan {
     return words;
   }
 
-  /// Bytes held one per character become the UTF-8 text that they are. Text that is no such
-  /// sequence of bytes is returned as it is; malformed bytes become U+FFFD.
-  static String utf8(String bytes) {
+  /// Bytes held one per character become text as of [FileName]. Text that is no such sequence of
+  /// bytes is returned as it is.
+  static String name(String bytes) {
     boolean plain = true;
     for (int i = 0; i < bytes.length(); i++) {
       char c = bytes.charAt(i);
@@ -60,9 +61,7 @@ final class Scan {
       }
       plain &= c < 0x80;
     }
-    return plain
-        ? bytes
-        : new String(bytes.getBytes(StandardCharsets.ISO_8859_1), StandardCharsets.UTF_8);
+    return plain ? bytes : FileName.text(bytes.getBytes(StandardCharsets.ISO_8859_1));
   }
 
   static IllegalArgumentException bad(String expected, String line) {

@@ -2,6 +2,7 @@ package dev.jcr.restore.files;
 
 import com.google.protobuf.ByteString;
 import dev.jcr.image.v1.InetSocket;
+import dev.jcr.parasite.linux.FileName;
 import dev.jcr.parasite.linux.Sockets;
 import java.net.InetAddress;
 import java.net.UnknownHostException;
@@ -14,7 +15,7 @@ final class Addresses {
 
   /// A path, or `@name` for an abstract one.
   static String unix(ByteString name) {
-    return name.toStringUtf8().replace('\0', '@');
+    return FileName.text(name.toByteArray()).replace('\0', '@');
   }
 
   /// "127.0.0.1:80" or "[::1]:80".

@@ -5,6 +5,7 @@ import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Fcntl;
 import dev.jcr.parasite.linux.Fd;
+import dev.jcr.parasite.linux.FileName;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
@@ -12,7 +13,6 @@ import dev.jcr.parasite.remote.RemoteCalls;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.nio.charset.StandardCharsets;
 import java.util.HashMap;
 import java.util.Map;
 
@@ -75,7 +75,7 @@ final class Inside implements AutoCloseable {
   }
 
   void putString(String text) throws CheckpointException {
-    byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
+    byte[] bytes = FileName.bytes(text);
     byte[] terminated = new byte[bytes.length + 1];
     System.arraycopy(bytes, 0, terminated, 0, bytes.length);
     put(terminated);

@@ -12,6 +12,7 @@ import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.VmaKind;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Fd;
+import dev.jcr.parasite.linux.FileName;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Prctl;
 import dev.jcr.parasite.linux.Syscall;
@@ -192,7 +193,7 @@ public final class AddressSpace {
   /// A string at the start of the scratch memory.
   private void writeScratch(String text) throws CheckpointException {
     try (Arena arena = Arena.ofConfined()) {
-      process.write(process.scratch(), arena.allocateFrom(text));
+      process.write(process.scratch(), FileName.allocate(arena, text));
     }
   }
 
