@@ -77,8 +77,7 @@ public final class Errnos {
         switch (name) {
           case "ENOSPC", "EDQUOT" -> "free space there or choose another folder with -D";
           case "EROFS" -> "choose another folder with -D";
-          case "EACCES", "EPERM" ->
-              "needs access to this path: use its owner, root or another folder with -D";
+          case "EACCES", "EPERM" -> "run jcr as the owner of this path or as root";
           default -> remedy;
         };
     return new CheckpointException(

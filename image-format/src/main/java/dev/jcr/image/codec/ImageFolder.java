@@ -26,21 +26,27 @@ import org.jspecify.annotations.Nullable;
 /// A folder that appears under its name whole or not at all.
 ///
 /// Files are written to the sibling `.NAME.PID.tmp`, which only the owner may enter, and renamed at
-/// the end. The part "pages" is open and locked all the time: a temporary folder whose "pages" can
-/// be locked belongs to nobody any more, whatever its process id says (ids repeat in containers).
+/// the end. Its file "lock" is open and locked all the time: a temporary folder whose "lock" can be
+/// locked belongs to nobody any more, whatever its process id says (ids repeat in containers).
+/// Nothing else opens that file: closing any descriptor of a file gives up a process's locks on it
+/// (fcntl(2)).
 final class ImageFolder implements AutoCloseable {
+  private static final String LOCK = "lock";
   private static final String REMEDY = "choose another folder with -D";
 
   private final Path target;
   private final Path temporary;
   private final boolean durable;
+  private final FileChannel lock;
   private final FileChannel pages;
   private boolean published;
 
-  private ImageFolder(Path target, Path temporary, boolean durable, FileChannel pages) {
+  private ImageFolder(
+      Path target, Path temporary, boolean durable, FileChannel lock, FileChannel pages) {
     this.target = target;
     this.temporary = temporary;
     this.durable = durable;
+    this.lock = lock;
     this.pages = pages;
   }
 
@@ -67,18 +73,20 @@ final class ImageFolder implements AutoCloseable {
     } catch (IOException e) {
       throw Errnos.failure(Outcome.FAILED, "create", temporary, e, REMEDY);
     }
+    FileChannel lock = null;
     FileChannel pages = null;
     try {
-      pages = create(temporary.resolve(ImageFormat.PAGES));
-      if (pages.tryLock() == null) {
+      lock = create(temporary.resolve(LOCK));
+      if (lock.tryLock() == null) {
         throw new IOException("locked by another process");
       }
-      return new ImageFolder(target, temporary, durable, pages);
+      pages = create(temporary.resolve(ImageFormat.PAGES));
+      return new ImageFolder(target, temporary, durable, lock, pages);
     } catch (IOException e) {
       closeQuietly(pages);
       remove(temporary);
-      throw Errnos.failure(
-          Outcome.FAILED, "create", temporary.resolve(ImageFormat.PAGES), e, REMEDY);
+      closeQuietly(lock);
+      throw Errnos.failure(Outcome.FAILED, "create a file in", temporary, e, REMEDY);
     }
   }
 
@@ -152,9 +160,9 @@ final class ImageFolder implements AutoCloseable {
     if (!Files.isDirectory(folder, LinkOption.NOFOLLOW_LINKS)) {
       return false;
     }
-    Path pages = folder.resolve(ImageFormat.PAGES);
     try (FileChannel channel =
-        FileChannel.open(pages, StandardOpenOption.WRITE, LinkOption.NOFOLLOW_LINKS)) {
+        FileChannel.open(
+            folder.resolve(LOCK), StandardOpenOption.WRITE, LinkOption.NOFOLLOW_LINKS)) {
       return channel.tryLock() != null;
     } catch (OverlappingFileLockException _) {
       return false;
@@ -171,7 +179,11 @@ final class ImageFolder implements AutoCloseable {
     try {
       for (String part :
           List.of(
-              ImageFormat.MANIFEST, ImageFormat.STATE, ImageFormat.PAGEMAP, ImageFormat.PAGES)) {
+              ImageFormat.MANIFEST,
+              ImageFormat.STATE,
+              ImageFormat.PAGEMAP,
+              ImageFormat.PAGES,
+              LOCK)) {
         Files.deleteIfExists(folder.resolve(part));
       }
       Files.deleteIfExists(folder);
@@ -227,6 +239,12 @@ final class ImageFolder implements AutoCloseable {
     } catch (IOException e) {
       throw Errnos.failure(Outcome.FAILED, "write", path(ImageFormat.PAGES), e, REMEDY);
     }
+    try {
+      // From here to the rename the process id must do.
+      Files.delete(temporary.resolve(LOCK));
+    } catch (IOException e) {
+      throw Errnos.failure(Outcome.FAILED, "write", temporary, e, REMEDY);
+    }
     syncFolder(temporary);
     try {
       Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE);
@@ -279,5 +297,6 @@ final class ImageFolder implements AutoCloseable {
       remove(temporary);
     }
     closeQuietly(pages);
+    closeQuietly(lock);
   }
 }

@@ -27,8 +27,12 @@ public final class ImageFormat {
 
   static final int MAX_PAGEMAP = 1 << 28;
 
-  /// Most messages inside one part: bounds the memory that a small hostile file can cost.
-  static final int MAX_MESSAGES = 1 << 23;
+  /// Most messages, strings and byte fields in lists inside one part: bounds the memory that a
+  /// small hostile file can cost.
+  static final int MAX_ELEMENTS = 1 << 22;
+
+  /// Longest list of numbers, in bytes: NGROUPS_MAX groups of 5 bytes are 320 KiB.
+  static final int MAX_NUMBERS = 1 << 19;
 
   private ImageFormat() {}
 }

@@ -190,7 +190,7 @@ public final class ImageReader implements AutoCloseable {
   /// Makes a message of bytes from anywhere.
   static <M extends Message> M decode(
       String object, byte[] bytes, Descriptor type, Parser<M> parser) throws CheckpointException {
-    Wire.check(object, 0, bytes, type, ImageFormat.MAX_MESSAGES);
+    Wire.check(object, 0, bytes, type, ImageFormat.MAX_ELEMENTS);
     M message;
     try {
       message = parser.parseFrom(bytes);

@@ -8,25 +8,25 @@ import dev.jcr.image.CheckpointException;
 import java.io.IOException;
 
 /// Walks encoded bytes before any message is made of them: fields and enum values this version does
-/// not know, and more messages than a process can have, are refused with their place.
+/// not know, and longer lists than a process can have, are refused with their place.
 final class Wire {
   private final String object;
   private final long base;
   private final CodedInputStream in;
-  private int messages;
+  private int elements;
 
-  private Wire(String object, long base, byte[] bytes, int messages) {
+  private Wire(String object, long base, byte[] bytes, int elements) {
     this.object = object;
     this.base = base;
     this.in = CodedInputStream.newInstance(bytes);
-    this.messages = messages;
+    this.elements = elements;
   }
 
   /// @param base offset of `bytes` in the file, for messages
-  /// @param messages most messages inside
-  static void check(String object, long base, byte[] bytes, Descriptor type, int messages)
+  /// @param elements most messages, strings and byte fields in lists
+  static void check(String object, long base, byte[] bytes, Descriptor type, int elements)
       throws CheckpointException {
-    Wire wire = new Wire(object, base, bytes, messages);
+    Wire wire = new Wire(object, base, bytes, elements);
     try {
       wire.message(type, type.getName(), bytes.length);
     } catch (IOException e) {
@@ -74,12 +74,21 @@ final class Wire {
       }
       return;
     }
-    if (field.getType() != FieldDescriptor.Type.MESSAGE) {
+    boolean message = field.getType() == FieldDescriptor.Type.MESSAGE;
+    if ((message || (field.isRepeated() && !field.isPacked())) && --elements < 0) {
+      throw refuse("more elements than an image can have");
+    }
+    if (field.isPacked()) {
+      int start = in.getTotalBytesRead();
       in.skipField(tag);
+      if (in.getTotalBytesRead() - start > ImageFormat.MAX_NUMBERS) {
+        throw refuse("field " + path + "." + field.getName() + " is too long a list");
+      }
       return;
     }
-    if (--messages < 0) {
-      throw refuse("more messages than an image can have");
+    if (!message) {
+      in.skipField(tag);
+      return;
     }
     int length = in.readRawVarint32();
     if (length < 0 || length > end - in.getTotalBytesRead()) {

@@ -9,7 +9,9 @@ import com.google.protobuf.UnknownFieldSet;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.v1.Compression;
+import dev.jcr.image.v1.Credentials;
 import dev.jcr.image.v1.Manifest;
+import dev.jcr.image.v1.ProcessState;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -224,6 +226,30 @@ class DamageTest {
     replace("state", state);
     assertThatThrownBy(() -> readWhole(image))
         .hasMessageContaining("field 99 of ProcessState is not known to this jcr");
+  }
+
+  @Test
+  void listsThatWouldFillTheMemoryAreRefused() throws Exception {
+    Credentials.Builder groups = Credentials.newBuilder();
+    for (int i = 0; i < 600_000; i++) {
+      groups.addGroups(1);
+    }
+    replace(
+        "state",
+        ProcessState.newBuilder()
+            .addThreads(dev.jcr.image.v1.Thread.newBuilder().setCredentials(groups))
+            .build()
+            .toByteArray());
+    assertThatThrownBy(() -> readWhole(image))
+        .hasMessageContaining("ProcessState.threads.credentials.groups is too long a list");
+    byte[] losses = new byte[10 << 20];
+    for (int i = 0; i < losses.length; i += 2) {
+      // Field 8 (losses), length 0.
+      losses[i] = 8 << 3 | 2;
+    }
+    replace("state", losses);
+    assertThatThrownBy(() -> readWhole(image))
+        .hasMessageContaining("more elements than an image can have");
   }
 
   @Test

@@ -96,13 +96,14 @@ class ImageFolderTest {
     assumeTrue(ProcessHandle.of(dead).isEmpty(), "pid 4194303 is alive");
     Path locked = Files.createDirectory(folder.resolve(".image." + dead + ".tmp"));
     Files.createFile(locked.resolve("pages"));
+    Files.createFile(locked.resolve("lock"));
     Path early = Files.createDirectory(folder.resolve(".image.4194302.tmp"));
     Path foreign = Files.createDirectory(folder.resolve(".image.4194301.tmp"));
-    Files.createFile(foreign.resolve("pages"));
+    Files.createFile(foreign.resolve("lock"));
     Files.createFile(foreign.resolve("not-ours"));
     Path own =
         Files.createDirectory(folder.resolve(".image." + ProcessHandle.current().pid() + ".tmp"));
-    Files.createFile(own.resolve("pages"));
+    Files.createFile(own.resolve("lock"));
     TestImages.write(image, Compression.COMPRESSION_NONE, 3);
     assertThat(locked).doesNotExist();
     assertThat(early).doesNotExist();
