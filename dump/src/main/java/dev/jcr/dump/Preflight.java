@@ -105,7 +105,11 @@ final class Preflight {
       children(proc, problems);
       namespaces(proc, problems);
       for (int tid : proc.tasks()) {
-        thread(proc, tid, problems);
+        try {
+          thread(proc, tid, problems);
+        } catch (SyscallException e) {
+          requireEnded(proc, tid, e);
+        }
       }
       if (!proc.link("root").equals("/")) {
         problems.add(
@@ -160,9 +164,23 @@ final class Preflight {
     }
   }
 
+  /// Threads of a running process come and go between two looks.
+  private static void requireEnded(Proc proc, int tid, SyscallException e) throws IOException {
+    if (proc.tasks().contains(tid)) {
+      throw e;
+    }
+  }
+
   private static void children(Proc proc, List<Problem> problems) throws IOException {
     for (int tid : proc.tasks()) {
-      for (String child : proc.text("task/" + tid + "/children").strip().split(" ")) {
+      String children;
+      try {
+        children = proc.text("task/" + tid + "/children").strip();
+      } catch (SyscallException e) {
+        requireEnded(proc, tid, e);
+        continue;
+      }
+      for (String child : children.split(" ")) {
         if (!child.isEmpty()) {
           problems.add(
               new Problem(
