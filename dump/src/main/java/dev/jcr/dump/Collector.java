@@ -4,6 +4,7 @@ import com.google.protobuf.ByteString;
 import dev.jcr.dump.files.Collected;
 import dev.jcr.dump.files.FileCollector;
 import dev.jcr.dump.identity.IdentityCollector;
+import dev.jcr.dump.memory.FileCopies;
 import dev.jcr.dump.memory.PageDumper;
 import dev.jcr.dump.signals.SignalCollector;
 import dev.jcr.dump.threads.CriticalSections;
@@ -31,6 +32,7 @@ import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.VmaKind;
 import dev.jcr.parasite.arch.Machine;
 import dev.jcr.parasite.collect.VmaCollector;
+import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.PageScan;
 import dev.jcr.parasite.linux.Syscall;
@@ -204,6 +206,12 @@ final class Collector implements AutoCloseable {
       losses = collected.losses();
       for (SharedObject object : files.getObjectsList()) {
         dumper.dumpObject(object.getId(), collected.content(object.getId()), object.getSize());
+      }
+      for (SharedObject copy : FileCopies.of(vmas, files.getObjectsList())) {
+        try (Fd fd = Fd.open(copy.getName(), Fd.O_RDONLY, 0)) {
+          dumper.dumpObject(copy.getId(), fd, copy.getSize());
+        }
+        files = files.toBuilder().addObjects(copy).build();
       }
       dumper.finish();
     }

@@ -17,9 +17,12 @@ import dev.jcr.parasite.collect.FileIdentities;
 import dev.jcr.parasite.procfs.MapsEntry;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.remote.ProcessMemory;
+import dev.jcr.restore.files.FileCopies;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
@@ -161,6 +164,9 @@ final class HostCheck {
                   new Problem(
                       "file", "mapped file " + file.getPath(), reason, "put the same file back")));
     }
+    FileCopies.of(state.getFiles())
+        .filter(copy -> !Files.exists(Path.of(copy.getName())))
+        .forEach(copy -> shared.remove(copy.getName()));
     for (FileIdentity file : shared.values()) {
       FileIdentities.missing(file)
           .ifPresent(reason ->

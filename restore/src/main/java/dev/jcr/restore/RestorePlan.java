@@ -2,14 +2,17 @@ package dev.jcr.restore;
 
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.v1.Files;
 import dev.jcr.image.v1.PageKind;
 import dev.jcr.image.v1.PageRun;
 import dev.jcr.image.v1.PageSpace;
 import dev.jcr.image.v1.Pagemap;
 import dev.jcr.image.v1.ProcessState;
+import dev.jcr.image.v1.SharedObject;
 import dev.jcr.image.v1.Thread;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.VmaKind;
+import dev.jcr.restore.files.FileCopies;
 import dev.jcr.restore.files.FilePlan;
 import dev.jcr.restore.files.FileStep;
 import java.util.ArrayList;
@@ -51,11 +54,16 @@ final class RestorePlan {
         new RestoreStep.PlaceVdso(
             vmas.stream().filter(RestorePlan::isKernels).toList(), gap + (2 << 20)));
 
-    FilePlan files = FilePlan.of(state.getFiles());
-    create.add(new RestoreStep.StartDescriptors(state.getFiles()));
+    Files descriptors = FileCopies.without(state.getFiles());
+    FilePlan files = FilePlan.of(descriptors);
+    create.add(new RestoreStep.StartDescriptors(descriptors));
     addFiles(create, files.objects());
-    create.add(new RestoreStep.FillObjects(state.getFiles().getObjectsList()));
+    create.add(new RestoreStep.FillObjects(descriptors.getObjectsList()));
     addFiles(create, files.seals());
+    List<SharedObject> copies = FileCopies.of(state.getFiles()).toList();
+    if (!copies.isEmpty()) {
+      create.add(new RestoreStep.RecreateFiles(copies));
+    }
 
     List<RestoreStep> build = new ArrayList<>();
     List<PageRun> runs = processRuns(pagemap);

@@ -41,6 +41,7 @@ import dev.jcr.parasite.restart.SleepResumer;
 import dev.jcr.parasite.restart.TimedCall;
 import dev.jcr.parasite.stub.StubProgram;
 import dev.jcr.restore.RestoredProcess.Timing;
+import dev.jcr.restore.files.FileCopies;
 import dev.jcr.restore.files.FileExecutor;
 import dev.jcr.restore.memory.AddressSpace;
 import dev.jcr.restore.memory.PageFiller;
@@ -79,6 +80,7 @@ final class RestoreSession implements AutoCloseable {
   private final Host host;
   private final boolean foreground;
   private final List<Timing> timings = new ArrayList<>();
+  private final FileCopies copies = new FileCopies();
   private final List<String> notes = new ArrayList<>();
   private final Map<Integer, OwnedProcess> threads = new LinkedHashMap<>();
   private final Map<Integer, long[]> loaded = new LinkedHashMap<>();
@@ -168,6 +170,11 @@ final class RestoreSession implements AutoCloseable {
           }
         }
       }
+      case RestoreStep.RecreateFiles(var all) ->
+          copies.make(
+              all,
+              (object, fd) ->
+                  new PageFiller(image.pages(), process().memory()).fillObject(object, fd));
       case RestoreStep.MapVma(var vma, boolean writable) -> space().map(vma, writable);
       case RestoreStep.FillPages _ -> {
         space().closeFile();
@@ -659,6 +666,7 @@ final class RestoreSession implements AutoCloseable {
       Kernel.raw(Syscall.KILL, process().tid(), stopped ? SIGSTOP : stoppedBy);
     }
     SleepResumer sleeps = new SleepResumer(machine, process().memory());
+    copies.keep();
     done = true;
     // Threads whose timeout stands in memory for a moment go first, while the others are stopped;
     // a stopped process does not reach its call.
@@ -692,6 +700,7 @@ final class RestoreSession implements AutoCloseable {
         files = null;
       }
     }
+    copies.close();
     killStub();
   }
 }

@@ -56,6 +56,19 @@ public sealed interface RestoreStep {
     }
   }
 
+  /// Makes mapped files that are gone again, from their copies in the image.
+  record RecreateFiles(List<SharedObject> copies) implements RestoreStep {
+    public RecreateFiles {
+      copies = List.copyOf(copies);
+    }
+
+    @Override
+    public String describe() {
+      return "recreate what is missing of "
+          + String.join(", ", copies.stream().map(SharedObject::getName).toList());
+    }
+  }
+
   /// Maps one VMA.
   ///
   /// @param writable it is mapped writable first, because pages will be put into it

@@ -34,7 +34,8 @@ public sealed interface FileStep {
     public String describe() {
       return switch (object.getKind()) {
         case KIND_MEMFD -> "create memfd '" + object.getName() + "'" + size();
-        case KIND_UNLINKED_FILE -> "create unlinked file " + object.getName() + size();
+        case KIND_UNLINKED_FILE, KIND_FILE_COPY ->
+            "create unlinked file " + object.getName() + size();
         case KIND_ANONYMOUS, KIND_UNSPECIFIED, UNRECOGNIZED ->
             "create shared memory " + object.getId() + size();
       };
