@@ -112,7 +112,9 @@ final class ImageFolder implements AutoCloseable {
         }
       }
       Path parent = real.getParent();
-      if (parent == null || !Files.getFileStore(parent).equals(Files.getFileStore(real))) {
+      // Not Files.getFileStore: that wants a mount table, which a chroot may not have.
+      if (parent == null
+          || !Files.getAttribute(parent, "unix:dev").equals(Files.getAttribute(real, "unix:dev"))) {
         throw new CheckpointException(
             Outcome.FAILED,
             "cannot write image "
