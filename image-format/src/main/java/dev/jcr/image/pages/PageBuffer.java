@@ -57,7 +57,8 @@ public final class PageBuffer {
     if (runs > 0) {
       long end = starts[runs - 1] + counts[runs - 1] * pageSize;
       if (Long.compareUnsigned(start, end) < 0) {
-        throw new IllegalArgumentException("run 0x" + Long.toHexString(start) + " not in order");
+        throw new IllegalArgumentException(
+            "run 0x" + Long.toHexString(start) + " begins before 0x" + Long.toHexString(end));
       }
       if (start == end) {
         counts[runs - 1] += pages;

@@ -38,6 +38,8 @@ class ImageRoundTripTest {
       assertThat(reader.state()).isEqualTo(TestImages.state());
       assertThat(reader.manifest()).isEqualTo(manifest);
       reader.verifyPages();
+      assertThat(reader.pages().zeroRuns(0)).hasSize(251);
+      assertThat(reader.pages().zeroRuns(9)).isEmpty();
       Map<Long, byte[]> pages = new HashMap<>();
       for (ChunkRuns chunk : reader.pages().layout()) {
         if (chunk.space() == 1) {
