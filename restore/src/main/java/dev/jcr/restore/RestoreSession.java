@@ -178,7 +178,9 @@ final class RestoreSession implements AutoCloseable {
       case RestoreStep.MapVma(var vma, boolean writable) -> space().map(vma, writable);
       case RestoreStep.FillPages _ -> {
         space().closeFile();
-        new PageFiller(image.pages(), process().memory()).fill();
+        PageFiller filler = new PageFiller(image.pages(), process().memory());
+        filler.fill();
+        filler.zeros(state.getMemory().getVmasList(), image.pagemap(), false);
       }
       case RestoreStep.FinishVma(var vma, boolean protect) -> space().finish(vma, protect);
       case RestoreStep.SetLayout(var memory, var executable) -> space().layout(memory, executable);
@@ -198,7 +200,11 @@ final class RestoreSession implements AutoCloseable {
       }
       case RestoreStep.SetTimers(var timers) -> setTimers(timers);
       case RestoreStep.LoadRegisters(var all) -> loadRegisters(all);
-      case RestoreStep.ProvePages _ -> new PageFiller(image.pages(), process().memory()).verify();
+      case RestoreStep.ProvePages _ -> {
+        PageFiller filler = new PageFiller(image.pages(), process().memory());
+        filler.verify();
+        filler.zeros(state.getMemory().getVmasList(), image.pagemap(), true);
+      }
       case RestoreStep.RegisterRseq(var all) -> {
         ThreadBuilder builder = new ThreadBuilder(process().tid());
         for (Thread thread : all) {

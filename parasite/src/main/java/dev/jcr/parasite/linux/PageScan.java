@@ -81,7 +81,12 @@ public final class PageScan implements AutoCloseable {
           pendingEnd = regionEnd;
         }
       }
+      // With 512 regions or more, walk_end can lie before regions that were returned (seen on 6.18:
+      // 1024 single pages, walk_end at the 512th): going on from there alone repeats them.
       at = argument.get(JAVA_LONG, 32);
+      if (count > 0) {
+        at = Math.max(at, regions.get(JAVA_LONG, (count - 1) * REGION_SIZE + 8));
+      }
     }
     if (pendingEnd != 0) {
       sink.range(pendingStart, pendingEnd);

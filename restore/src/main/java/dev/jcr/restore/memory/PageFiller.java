@@ -5,7 +5,12 @@ import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.pages.ChunkRuns;
 import dev.jcr.image.pages.PageReader;
 import dev.jcr.image.pages.PageWriter;
+import dev.jcr.image.v1.PageKind;
+import dev.jcr.image.v1.PageRun;
+import dev.jcr.image.v1.Pagemap;
 import dev.jcr.image.v1.SharedObject;
+import dev.jcr.image.v1.Vma;
+import dev.jcr.image.v1.VmaKind;
 import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.remote.ProcessMemory;
@@ -49,6 +54,52 @@ public final class PageFiller {
         });
   }
 
+  /// Zero pages over file mappings, where a page that is not written shows the file's bytes. Over
+  /// fresh anonymous memory there is nothing to do.
+  ///
+  /// @param verify read back and compare instead of writing
+  public void zeros(List<Vma> vmas, Pagemap pagemap, boolean verify) throws CheckpointException {
+    List<PageRun> runs =
+        pagemap.getSpacesList().stream()
+            .filter(space -> space.getId() == PROCESS_SPACE)
+            .flatMap(space -> space.getRunsList().stream())
+            .filter(run -> run.getKind() == PageKind.PAGE_ZERO)
+            .toList();
+    if (runs.isEmpty()) {
+      return;
+    }
+    MemorySegment zeros = MemorySegment.ofBuffer(ByteBuffer.allocateDirect(PageWriter.CHUNK_BYTES));
+    MemorySegment found = MemorySegment.ofBuffer(ByteBuffer.allocateDirect(PageWriter.CHUNK_BYTES));
+    for (Vma vma : vmas) {
+      if (vma.getKind() != VmaKind.VMA_PRIVATE_FILE) {
+        continue;
+      }
+      for (PageRun run : runs) {
+        long at = Math.max(run.getStart(), vma.getStart());
+        long end = Math.min(run.getStart() + run.getPages() * reader.pageSize(), vma.getEnd());
+        while (at < end) {
+          long length = Math.min(end - at, PageWriter.CHUNK_BYTES);
+          if (verify) {
+            memory.read(at, found.asSlice(0, length));
+            if (found.asSlice(0, length).mismatch(zeros.asSlice(0, length)) >= 0) {
+              throw different(at);
+            }
+          } else {
+            memory.write(at, zeros.asSlice(0, length));
+          }
+          at += length;
+        }
+      }
+    }
+  }
+
+  private static CheckpointException different(long address) {
+    return new CheckpointException(
+        Outcome.FAILED,
+        "cannot prove the restored process: pages from 0x%x on differ from the image"
+            .formatted(address));
+  }
+
   /// Writes the stored pages of a shared object into its file. The last page may reach beyond the
   /// end; the file does not grow.
   public void fillObject(SharedObject object, Fd fd) throws CheckpointException {
@@ -87,10 +138,7 @@ public final class PageFiller {
           CRC32C crc = new CRC32C();
           crc.update(buffer.clear().limit(length));
           if ((int) crc.getValue() != reader.contentCrc(chunk.chunk())) {
-            throw new CheckpointException(
-                Outcome.FAILED,
-                "cannot prove the restored process: pages from 0x%x on differ from the image"
-                    .formatted(chunk.runs().getFirst().start()));
+            throw different(chunk.runs().getFirst().start());
           }
         });
   }
