@@ -143,12 +143,14 @@ public final class ImageWriter implements AutoCloseable {
       PagemapLayout.of(ImageFormat.PAGEMAP, pagemap, pagesSize);
       StateValidator.check(ImageFormat.STATE, state, pagemap);
     } catch (CheckpointException e) {
+      // A reader's message, whose remedy is of no use here.
+      String problem = String.valueOf(e.getMessage()).replaceFirst("; [^;]*$", "");
       throw new CheckpointException(
           Outcome.FAILED,
           "cannot write image "
               + folder.target()
               + ": what was collected could not be read back: "
-              + e.getMessage()
+              + problem
               + "; this is a bug in jcr",
           e);
     }

@@ -132,7 +132,11 @@ class ImageFolderTest {
       assertThatThrownBy(() -> writer.commit(42, "x", Creation.getDefaultInstance()))
           .isInstanceOfSatisfying(
               CheckpointException.class, e -> assertThat(e.outcome()).isEqualTo(Outcome.FAILED))
-          .hasMessageContaining("threads[0].tid is not the process id");
+          .hasMessage(
+              "cannot write image "
+                  + image
+                  + ": what was collected could not be read back: cannot read state: threads[0].tid"
+                  + " is not the process id; this is a bug in jcr");
     }
     assertThat(folder).isEmptyDirectory();
   }
