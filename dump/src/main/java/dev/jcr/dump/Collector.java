@@ -15,6 +15,7 @@ import dev.jcr.dump.timers.TimerCollector;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.pages.PageWriter;
 import dev.jcr.image.registers.Xsave;
+import dev.jcr.image.v1.BlockedCall;
 import dev.jcr.image.v1.Files;
 import dev.jcr.image.v1.Host;
 import dev.jcr.image.v1.Identity;
@@ -22,6 +23,7 @@ import dev.jcr.image.v1.Loss;
 import dev.jcr.image.v1.Memory;
 import dev.jcr.image.v1.PendingSignal;
 import dev.jcr.image.v1.ProcessState;
+import dev.jcr.image.v1.Resume;
 import dev.jcr.image.v1.SharedObject;
 import dev.jcr.image.v1.SignalAction;
 import dev.jcr.image.v1.Statistics;
@@ -235,17 +237,24 @@ final class Collector implements AutoCloseable {
 
   /// Lets the process go on. Calls that stopping had made fail are made again, with the time they
   /// had left.
-  void thaw(Freeze freeze, ProcessState state) throws CheckpointException {
+  ///
+  /// @param stoppedAt System.nanoTime of the stop: the process notices nothing of the time since
+  void thaw(Freeze freeze, ProcessState state, long stoppedAt) throws CheckpointException {
     SleepResumer sleeps = new SleepResumer(machine, memory);
     if (freeze.stoppedBy() == 0) {
+      long frozen = System.nanoTime() - stoppedAt;
+      for (Thread thread : state.getThreadsList()) {
+        sleeps.shortenWritten(sleep(thread), frozen);
+      }
       for (int i = 0; i < state.getThreadsCount(); i++) {
         InterruptedCall call = putBack.get(state.getThreads(i).getTid());
         if (call != null) {
+          long remaining = state.getThreads(i).getBlockedCall().getRemaining();
           SleepResumer.Sleep sleep =
               new SleepResumer.Sleep(
                   call.number(),
                   call.arguments(),
-                  state.getThreads(i).getBlockedCall().getRemaining());
+                  remaining == 0 ? 0 : Math.max(1, remaining - frozen));
           StoppedThread thread = freeze.threads().get(i);
           thread.tracee().setGeneral(sleeps.withTimeLeft(call.live(), sleep));
           sleeps.release(thread.tracee(), sleep);
@@ -253,6 +262,14 @@ final class Collector implements AutoCloseable {
       }
     }
     freeze.thaw();
+  }
+
+  private static SleepResumer.Sleep sleep(Thread thread) {
+    BlockedCall call = thread.getBlockedCall();
+    return new SleepResumer.Sleep(
+        call.getResume() == Resume.RESUME_AGAIN ? call.getNumber() : -1,
+        call.getArgumentsList().stream().mapToLong(Long::longValue).toArray(),
+        call.getRemaining());
   }
 
   private Map<Integer, InterruptedCall> interrupted(Freeze freeze)

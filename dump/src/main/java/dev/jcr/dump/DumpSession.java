@@ -85,7 +85,7 @@ final class DumpSession {
         statistics = collector.statistics().setFreezingTime(micros(stopping, stopped));
         image.state(state);
         if (running) {
-          collector.thaw(freeze, state);
+          collector.thaw(freeze, state, stopped);
           statistics.setFrozenTime(micros(stopping, System.nanoTime()));
           pages.release();
         }

@@ -79,8 +79,9 @@ final class Rehearsal {
             new PageWriter(channel, nowhere, Compression.COMPRESSION_NONE, 1, host.getPageSize())) {
       collector.look();
       try (Freeze freeze = collector.stop(BUDGET_NANOS)) {
-        var state = collector.collect(freeze, pages, System.nanoTime());
-        collector.thaw(freeze, state);
+        long stopped = System.nanoTime();
+        var state = collector.collect(freeze, pages, stopped);
+        collector.thaw(freeze, state, stopped);
       }
     }
   }

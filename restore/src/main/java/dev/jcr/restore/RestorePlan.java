@@ -107,11 +107,13 @@ final class RestorePlan {
       finish.add(new RestoreStep.ConfigureThread(thread, state.getIdentity().getDumpable()));
     }
     finish.add(new RestoreStep.QueueSignals(state.getSignals(), threads));
-    finish.add(new RestoreStep.SetTimers(state.getTimers()));
     finish.add(new RestoreStep.ProvePages());
     finish.add(new RestoreStep.RegisterRseq(threads));
+    finish.add(new RestoreStep.ProveMappings());
+    // From here on time runs for the process: the rest is short.
+    addFiles(finish, files.timers());
+    finish.add(new RestoreStep.SetTimers(state.getTimers()));
     finish.add(new RestoreStep.LoadRegisters(threads));
-    finish.add(new RestoreStep.Prove());
     return new Steps(create, build, finish);
   }
 

@@ -32,6 +32,7 @@ import dev.jcr.parasite.linux.Prctl;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.procfs.Proc;
+import dev.jcr.parasite.procfs.Smaps;
 import dev.jcr.parasite.ptrace.Ptrace;
 import dev.jcr.parasite.ptrace.Tracee;
 import dev.jcr.parasite.ptrace.WaitStatus;
@@ -211,7 +212,7 @@ final class RestoreSession implements AutoCloseable {
           builder.registerRseq(thread, inside(thread.getTid()));
         }
       }
-      case RestoreStep.Prove _ -> prove();
+      case RestoreStep.ProveMappings _ -> proveMappings();
     }
   }
 
@@ -604,6 +605,7 @@ final class RestoreSession implements AutoCloseable {
       inside.toEventStop();
       inside.tracee().setSignalMask(thread.getSignalMask());
       loader.load(thread, inside.tracee(), words(thread.getTid()));
+      loader.verify(thread, inside.tracee(), words(thread.getTid()));
     }
   }
 
@@ -623,12 +625,12 @@ final class RestoreSession implements AutoCloseable {
     return words;
   }
 
-  private void prove() throws CheckpointException, IOException {
+  private void proveMappings() throws CheckpointException, IOException {
     List<Vma> wanted = VmaCollector.merged(provable(state.getMemory().getVmasList()));
     List<Vma> found =
         VmaCollector.merged(
             provable(
-                new VmaCollector().collect(Proc.of(process().tid()).smaps(), _ -> ANY_OBJECT)));
+                new VmaCollector().collect(withoutBootstrap(Proc.of(process().tid()).smaps()), _ -> ANY_OBJECT)));
     for (int i = 0; i < Math.max(wanted.size(), found.size()); i++) {
       if (i >= wanted.size() || i >= found.size() || !wanted.get(i).equals(found.get(i))) {
         throw new CheckpointException(
@@ -639,10 +641,12 @@ final class RestoreSession implements AutoCloseable {
                     i < found.size() ? found.get(i) : "none"));
       }
     }
-    RegisterLoader loader = new RegisterLoader(state.getHost(), host);
-    for (Thread thread : state.getThreadsList()) {
-      loader.verify(thread, inside(thread.getTid()).tracee(), words(thread.getTid()));
-    }
+  }
+
+  private List<Smaps> withoutBootstrap(List<Smaps> mappings) {
+    return mappings.stream()
+        .filter(m -> m.start() < bootstrap || m.start() >= bootstrap + bootstrapSize)
+        .toList();
   }
 
   /// VMAs without what may rightly differ: the times of files written since, the numbers of

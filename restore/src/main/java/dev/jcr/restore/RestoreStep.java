@@ -197,7 +197,7 @@ public sealed interface RestoreStep {
     }
   }
 
-  /// Final registers of all threads; the bootstrap page goes.
+  /// Final registers of all threads, read back and compared; sleeps go on; the bootstrap pages go.
   record LoadRegisters(List<Thread> threads) implements RestoreStep {
     public LoadRegisters {
       threads = List.copyOf(threads);
@@ -230,11 +230,11 @@ public sealed interface RestoreStep {
     }
   }
 
-  /// Reads registers and mappings back and compares them with the image.
-  record Prove() implements RestoreStep {
+  /// Reads the mappings back and compares them with the image.
+  record ProveMappings() implements RestoreStep {
     @Override
     public String describe() {
-      return "read back and compare registers and mappings";
+      return "read back and compare the mappings";
     }
   }
 

@@ -98,6 +98,10 @@ public final class SleepClock {
   /// (System.nanoTime), at least 1; 0 when it has no timeout or nothing is known of its start.
   public long remaining(
       int tid, InterruptedCall call, Arch arch, ProcessMemory memory, long stoppedAt) {
+    OptionalLong written = remainder(call, arch, memory);
+    if (written.isPresent()) {
+      return Math.max(1, written.getAsLong());
+    }
     Sleep sleep = sleeps.get(tid);
     if (sleep == null || call.number() < 0) {
       return 0;
@@ -112,6 +116,29 @@ public final class SleepClock {
     }
     long slept = sleep.sleptNanos() + (stoppedAt - sleep.takenAt());
     return Math.max(1, timeout.getAsLong() - slept);
+  }
+
+  /// nanosleep and clock_nanosleep with a place for it: the kernel wrote the time left when it
+  /// interrupted them. It may be the place of the request as well.
+  private static OptionalLong remainder(InterruptedCall call, Arch arch, ProcessMemory memory) {
+    if (call.kind() != InterruptedCall.Kind.RESTART_BLOCK || call.number() < 0) {
+      return OptionalLong.empty();
+    }
+    int place =
+        Syscall.of(arch, call.number())
+            .map(
+                syscall ->
+                    switch (syscall) {
+                      case NANOSLEEP -> 1;
+                      case CLOCK_NANOSLEEP -> 3;
+                      default -> -1;
+                    })
+            .orElse(-1);
+    if (place < 0 || call.arguments()[place] == 0) {
+      return OptionalLong.empty();
+    }
+    return new TimedCall(place, TimedCall.Form.TIMESPEC, TimedCall.Restart.RESTART_BLOCK)
+        .timeout(call.arguments(), memory);
   }
 
   /// The thread was not woken between the look and the stop.

@@ -4,6 +4,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import dev.jcr.image.CheckpointException;
 import dev.jcr.parasite.arch.Machine;
+import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.procfs.BlockedIn;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.ptrace.Tracee;
@@ -24,6 +25,7 @@ import java.util.concurrent.locks.LockSupport;
 public final class SleepResumer {
   private static final long NANOS = 1_000_000_000L;
   private static final long NANOS_PER_MILLI = 1_000_000L;
+  private static final long NANOS_PER_MICRO = 1000;
   private static final long POLL_NANOS = 20_000;
   private static final long PATIENCE_NANOS = 100_000_000;
 
@@ -126,6 +128,41 @@ public final class SleepResumer {
       return resume;
     }
     return machine.withArgument(resume, timed.get().argument(), millis(sleep.remaining()));
+  }
+
+  /// Takes `nanos` off the time left that the kernel wrote into the caller's memory when it
+  /// interrupted the call: select(2), pselect6(2), ppoll(2) read it from there when they restart.
+  public void shortenWritten(Sleep sleep, long nanos) throws CheckpointException {
+    Optional<Syscall> call = Syscall.of(machine.arch(), sleep.number());
+    if (call.isEmpty()) {
+      return;
+    }
+    switch (call.get()) {
+      case PPOLL -> shorten(sleep.arguments()[2], nanos, 1);
+      case PSELECT6 -> shorten(sleep.arguments()[4], nanos, 1);
+      case SELECT -> shorten(sleep.arguments()[4], nanos, NANOS_PER_MICRO);
+      default -> {}
+    }
+  }
+
+  /// Seconds and a rest in units of `unit` nanoseconds; nothing at NULL.
+  private void shorten(long address, long nanos, long unit) throws CheckpointException {
+    if (address == 0) {
+      return;
+    }
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment time = arena.allocate(JAVA_LONG, 2);
+      memory.read(address, time);
+      long seconds = time.getAtIndex(JAVA_LONG, 0);
+      if (seconds > Long.MAX_VALUE / NANOS - 1) {
+        return;
+      }
+      long left =
+          Math.max(0, seconds * NANOS + time.getAtIndex(JAVA_LONG, 1) * unit - nanos);
+      time.setAtIndex(JAVA_LONG, 0, left / NANOS);
+      time.setAtIndex(JAVA_LONG, 1, left % NANOS / unit);
+      memory.write(address, time);
+    }
   }
 
   /// Detaches from a thread. If its call reads its timeout from memory, the time left stands there

@@ -118,7 +118,15 @@ public final class FileExecutor implements AutoCloseable {
           inside.hold(id, inside.open(device.getPath(), openable(flags)));
       case FileStep.MakePipe(var pipe, var ends) -> pipes.make(pipe, ends);
       case FileStep.MakeEventfd(int id, var eventfd, int flags) -> eventfd(id, eventfd, flags);
-      case FileStep.MakeTimerfd(int id, var timer, int flags) -> timerfd(id, timer, flags);
+      case FileStep.MakeTimerfd(int id, var timer, int flags) ->
+          inside.hold(
+              id,
+              inside.require(
+                  "make a timerfd of clock " + timer.getClock(),
+                  Syscall.TIMERFD_CREATE,
+                  timer.getClock(),
+                  nonBlock(flags)));
+      case FileStep.ArmTimerfd(int fd, var timer) -> arm(fd, timer);
       case FileStep.MakeSignalfd(int id, var signalfd, int flags) -> {
         inside.putLongs(signalfd.getMask());
         inside.hold(
@@ -208,15 +216,7 @@ public final class FileExecutor implements AutoCloseable {
     }
   }
 
-  private void timerfd(int id, TimerFd timer, int flags) throws CheckpointException {
-    int fd =
-        inside.hold(
-            id,
-            inside.require(
-                "make a timerfd of clock " + timer.getClock(),
-                Syscall.TIMERFD_CREATE,
-                timer.getClock(),
-                nonBlock(flags)));
+  private void arm(int fd, TimerFd timer) throws CheckpointException {
     long first = timer.getRemaining();
     int how = 0;
     boolean absolute = (timer.getSettimeFlags() & Fcntl.TFD_TIMER_ABSTIME) != 0;

@@ -28,8 +28,13 @@ import java.util.Set;
 /// @param seals when the objects have their contents, before they are mapped
 /// @param descriptors when the memory is complete
 /// @param last when all threads exist
+/// @param timers just before the process runs
 public record FilePlan(
-    List<FileStep> objects, List<FileStep> seals, List<FileStep> descriptors, List<FileStep> last) {
+    List<FileStep> objects,
+    List<FileStep> seals,
+    List<FileStep> descriptors,
+    List<FileStep> last,
+    List<FileStep> timers) {
 
   private static final int STANDARD_ERROR = 2;
 
@@ -38,6 +43,7 @@ public record FilePlan(
     seals = List.copyOf(seals);
     descriptors = List.copyOf(descriptors);
     last = List.copyOf(last);
+    timers = List.copyOf(timers);
   }
 
   /// All steps in order.
@@ -46,6 +52,7 @@ public record FilePlan(
     all.addAll(seals);
     all.addAll(descriptors);
     all.addAll(last);
+    all.addAll(timers);
     return all;
   }
 
@@ -75,6 +82,7 @@ public record FilePlan(
     private final Map<Integer, Terminal> terminals = new HashMap<>();
     private final List<FileStep> make = new ArrayList<>();
     private final List<FileStep> last = new ArrayList<>();
+    private final List<FileStep> timers = new ArrayList<>();
 
     Planner(Files files) {
       this.files = files;
@@ -120,7 +128,7 @@ public record FilePlan(
       descriptors.addAll(lateSeals);
       descriptors.add(new FileStep.CloseTemporary());
       locks();
-      return new FilePlan(objects, seals, descriptors, last);
+      return new FilePlan(objects, seals, descriptors, last, timers);
     }
 
     /// The restored process takes jcr's standard descriptors for those that came from outside.
@@ -168,7 +176,10 @@ public record FilePlan(
             make.add(new FileStep.OpenPath(id, description.getPathOnly().getFile(), flags));
         case DEVICE -> make.add(new FileStep.OpenDevice(id, description.getDevice(), flags));
         case EVENTFD -> make.add(new FileStep.MakeEventfd(id, description.getEventfd(), flags));
-        case TIMERFD -> make.add(new FileStep.MakeTimerfd(id, description.getTimerfd(), flags));
+        case TIMERFD -> {
+          make.add(new FileStep.MakeTimerfd(id, description.getTimerfd(), flags));
+          timers.add(new FileStep.ArmTimerfd(fd(description), description.getTimerfd()));
+        }
         case SIGNALFD -> make.add(new FileStep.MakeSignalfd(id, description.getSignalfd(), flags));
         case EPOLL -> make.add(new FileStep.MakeEpoll(id));
         case INET_SOCKET ->

@@ -122,6 +122,14 @@ public sealed interface FileStep {
     }
   }
 
+  /// Sets a timerfd going: at the very end, since it runs from here.
+  record ArmTimerfd(int fd, TimerFd timer) implements FileStep {
+    @Override
+    public String describe() {
+      return "arm the timer of fd " + fd;
+    }
+  }
+
   record MakeSignalfd(int id, SignalFd signalfd, int flags) implements FileStep {
     @Override
     public String describe() {
