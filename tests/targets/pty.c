@@ -1,4 +1,6 @@
 // A pseudo-terminal whose both ends the process holds: settings, size, queued input and output.
+//
+//   pty DIR quiet|queued     queued: with bytes that nobody has read
 #include "jcrtest.h"
 #include <poll.h>
 #include <pty.h>
@@ -7,6 +9,7 @@
 
 int main(int argc, char **argv) {
   start(argc, argv);
+  int queued = argc > 2 && !strcmp(argv[2], "queued");
   int master, slave, raw_master, raw_slave;
   MUST(openpty(&master, &slave, NULL, NULL, &(struct winsize){33, 122, 7, 8}));
   MUST(openpty(&raw_master, &raw_slave, NULL, NULL, NULL));
@@ -25,13 +28,19 @@ int main(int argc, char **argv) {
   MUST(ptsname_r(master, name, sizeof name));
   int again = MUST(open(name, O_RDWR | O_NOCTTY));
   // Queued: a whole line of input, and output that the master has not read.
-  MUST(write(master, "input line\n", 11));
-  MUST(write(slave, "out", 3));
-  MUST(write(raw_master, "raw in", 6));
-  MUST(write(raw_slave, "raw out", 7));
-  nap(20);
-  ready();
-  wait_for_check();
+  for (int moment = 0; moment < 2; moment++) {
+    if (moment == !queued) {
+      MUST(write(master, "input line\n", 11));
+      MUST(write(slave, "out", 3));
+      MUST(write(raw_master, "raw in", 6));
+      MUST(write(raw_slave, "raw out", 7));
+      nap(20);
+    }
+    if (moment == 0) {
+      ready();
+      wait_for_check();
+    }
+  }
   char got[64] = {0}, now_name[64];
   MUST(ptsname_r(master, now_name, sizeof now_name));
   CHECK(!strcmp(name, now_name), "name %s, was %s", now_name, name);

@@ -37,7 +37,9 @@ final class Programs {
       List<String> command = new ArrayList<>(List.of("gcc"));
       command.addAll(flags);
       command.addAll(List.of("-o", temporary.toString(), source.toString()));
-      command.addAll(LIBRARIES);
+      if (!flags.contains("-nostdlib")) {
+        command.addAll(LIBRARIES);
+      }
       Command.Result result = Command.of(command).run();
       if (result.exitCode() != 0) {
         throw new AssertionError("cannot compile " + source + ":\n" + result.err());

@@ -36,7 +36,16 @@ final class Target implements AutoCloseable {
   }
 
   static Target start(Map<String, String> environment, String name, String... arguments) {
-    Path folder = newFolder();
+    return start(newFolder(), environment, name, arguments);
+  }
+
+  /// In a folder that another program may use too.
+  static Target startIn(Path folder, String name, String... arguments) {
+    return start(folder, Map.of(), name, arguments);
+  }
+
+  private static Target start(
+      Path folder, Map<String, String> environment, String name, String... arguments) {
     List<String> words = new ArrayList<>();
     words.add(Programs.compiled(name).toString());
     words.add(folder.toString());
@@ -57,15 +66,18 @@ final class Target implements AutoCloseable {
                 "-f",
                 "sh",
                 "-c",
-                "cd \"$0\" && echo $$ >.pid && mv .pid pid && exec \"$@\" </dev/null >out 2>err",
-                folder.toString()));
+                "cd \"$0\" && n=$1 && shift && echo $$ >.$n && mv .$n $n.pid &&"
+                    + " exec \"$@\" </dev/null >$n.out 2>$n.err",
+                folder.toString(),
+                name));
     words.addAll(command);
     Command starter = Command.of(words);
     for (Map.Entry<String, String> variable : environment.entrySet()) {
       starter = starter.with(variable.getKey(), variable.getValue());
     }
     starter.run().expectExit(0);
-    return new Target(folder, name, Long.parseLong(awaitFile(folder.resolve("pid"), name).strip()));
+    return new Target(
+        folder, name, Long.parseLong(awaitFile(folder.resolve(name + ".pid"), name).strip()));
   }
 
   static Path newFolder() {
@@ -138,7 +150,12 @@ final class Target implements AutoCloseable {
       }
       if (!proc().exists() && !Files.exists(folder.resolve(file))) {
         throw new AssertionError(
-            this + " ended without writing " + file + "; result: " + read("result") + read("err"));
+            this
+                + " ended without writing "
+                + file
+                + "; result: "
+                + read("result")
+                + read(name + ".err"));
       }
       nap(2);
     }
@@ -197,9 +214,9 @@ final class Target implements AutoCloseable {
     throw new AssertionError(this + " makes no progress:\n" + proc().summary());
   }
 
-  /// Waits until the pid is free, which after its end depends on the parent.
+  /// Waits for its end and until the pid is free, which depends on the parent.
   void awaitGone() {
-    long end = System.nanoTime() + PATIENCE.toNanos();
+    long end = System.nanoTime() + 5 * PATIENCE.toNanos();
     while (System.nanoTime() < end) {
       if (!proc().exists()) {
         return;

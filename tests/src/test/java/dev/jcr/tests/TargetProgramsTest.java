@@ -15,14 +15,25 @@ import org.junit.jupiter.params.provider.MethodSource;
 @Tag("process")
 @Timeout(180)
 class TargetProgramsTest {
-  /// A target program, its arguments, and the signal that tells it to check (empty: the file).
-  record Case(String program, List<String> arguments, String signal) {
+  /// A target program, its arguments, the signal that tells it to check (empty: the file), a part
+  /// of /proc that changes by itself (empty: none), and whether it holds something that jcr does
+  /// not restore yet.
+  record Case(
+      String program, List<String> arguments, String signal, String varying, boolean pending) {
     static Case of(String program, String... arguments) {
-      return new Case(program, List.of(arguments), "");
+      return new Case(program, List.of(arguments), "", "", false);
     }
 
     Case toldBy(String newSignal) {
-      return new Case(program, arguments, newSignal);
+      return new Case(program, arguments, newSignal, varying, pending);
+    }
+
+    Case varying(String entry) {
+      return new Case(program, arguments, signal, entry, pending);
+    }
+
+    Case later() {
+      return new Case(program, arguments, signal, varying, true);
     }
 
     Target start() {
@@ -53,10 +64,11 @@ class TargetProgramsTest {
         Case.of("threads"),
         Case.of("signals"),
         Case.of("in_handler"),
-        Case.of("timers"),
-        Case.of("memory"),
-        Case.of("identity", "root"),
-        Case.of("identity", "user"),
+        // Signals of its timers wait for a moment.
+        Case.of("timers").varying("/ShdPnd").later(),
+        Case.of("memory").later(),
+        Case.of("identity", "root").later(),
+        Case.of("identity", "user").later(),
         Case.of("rseq"),
         Case.of("files"),
         Case.of("pipes", "pipe"),
@@ -64,12 +76,20 @@ class TargetProgramsTest {
         Case.of("pipes", "eventfd"),
         Case.of("pipes", "timerfd"),
         Case.of("pipes", "signalfd"),
-        Case.of("pipes", "epoll"),
-        Case.of("pipes", "memfd"),
+        // A one-shot member that has fired cannot be had without letting it fire again.
+        Case.of("pipes", "epoll").varying("tfd:        7 events: 400000"),
+        Case.of("pipes", "memfd").later(),
         Case.of("sockets", "pairs"),
         Case.of("sockets", "tcp"),
         Case.of("sockets", "udp"),
-        Case.of("pty"));
+        // O_LARGEFILE, which says nothing on a 64-bit system.
+        Case.of("pty", "quiet").varying("flags:\t02 -> flags:\t0100002"),
+        // Refused: see DumpRefusalsTest.
+        Case.of("pty", "queued").later());
+  }
+
+  static Stream<Case> restorable() {
+    return cases().filter(program -> !program.pending);
   }
 
   @ParameterizedTest
@@ -81,48 +101,52 @@ class TargetProgramsTest {
     }
   }
 
-  @Tag("next")
   @ParameterizedTest
-  @MethodSource("cases")
+  @MethodSource("restorable")
   void leaveRunning(Case program) {
     try (Target target = program.start()) {
       VisibleState before = VisibleState.of(target.proc());
       Jcr.dump(target.pid(), target.image("r"), "-R").expectExit(0);
       target.expectRunning();
-      assertThat(before.differences(VisibleState.of(target.proc()))).isEmpty();
+      expectSame(before, target, program);
       program.expectPass(target);
     }
   }
 
-  @Tag("next")
   @ParameterizedTest
-  @MethodSource("cases")
+  @MethodSource("restorable")
   void dumpAndRestore(Case program) {
     try (Target target = program.start()) {
-      cycle(target, "1");
+      cycle(program, target, "1");
       program.expectPass(target);
     }
   }
 
-  @Tag("next")
   @ParameterizedTest
-  @MethodSource("cases")
+  @MethodSource("restorable")
   void threeTimesInARow(Case program) {
     try (Target target = program.start()) {
       for (String which : List.of("1", "2", "3")) {
-        cycle(target, which);
+        cycle(program, target, which);
       }
       program.expectPass(target);
     }
   }
 
-  static void cycle(Target target, String which) {
+  private static void cycle(Case program, Target target, String which) {
     VisibleState before = VisibleState.of(target.proc());
     Path image = target.image(which);
     Jcr.dump(target.pid(), image).expectExit(0);
     target.awaitGone();
     Jcr.restore(image).expectExit(0);
     target.expectRunning();
-    assertThat(before.differences(VisibleState.of(target.proc()))).isEmpty();
+    expectSame(before, target, program);
+  }
+
+  private static void expectSame(VisibleState before, Target target, Case program) {
+    List<String> differences = before.differences(VisibleState.of(target.proc()));
+    assertThat(differences)
+        .filteredOn(line -> program.varying.isEmpty() || !line.contains(program.varying))
+        .isEmpty();
   }
 }

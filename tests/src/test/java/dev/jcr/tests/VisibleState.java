@@ -131,7 +131,7 @@ final class VisibleState {
       // The time left of a timerfd goes on; ids of mounts, inodes and eventfds are free.
       String text =
           line.replaceAll("^(mnt_id|ino|eventfd-id):.*", "$1")
-              .replaceAll("it_value: .*", "it_value")
+              .replaceAll("(it_value|ticks): .*", "$1")
               .replaceAll("(tfd:\\s+\\d+ events:\\s+\\S+ data:\\s+\\S+).*", "$1");
       String key = text.contains("tfd:") ? "tfd " + text : text.split(":", 2)[0];
       if (!text.isEmpty()) {
@@ -151,27 +151,18 @@ final class VisibleState {
     entries.put(key, value);
   }
 
-  /// Lines `key: before -> after`, without the entries whose key starts with one of the exceptions.
-  List<String> differences(VisibleState after, String... exceptions) {
+  /// Lines `key: before -> after`.
+  List<String> differences(VisibleState after) {
     Map<String, String> all = new TreeMap<>(entries);
     after.entries.forEach(all::putIfAbsent);
     List<String> differences = new ArrayList<>();
     for (String key : all.keySet()) {
       String before = entries.getOrDefault(key, "(absent)");
       String now = after.entries.getOrDefault(key, "(absent)");
-      if (!before.equals(now) && !startsWithAny(key, exceptions)) {
+      if (!before.equals(now)) {
         differences.add(key + ": " + before.strip() + " -> " + now.strip());
       }
     }
     return differences;
-  }
-
-  private static boolean startsWithAny(String key, String... prefixes) {
-    for (String prefix : prefixes) {
-      if (key.startsWith(prefix)) {
-        return true;
-      }
-    }
-    return false;
   }
 }

@@ -1,0 +1,95 @@
+package dev.jcr.tests;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.random.RandomGenerator;
+import java.util.random.RandomGeneratorFactory;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+/// `kill -9` of jcr at random moments of a dump: the target always runs on and finds itself whole,
+/// and there is no image folder without a whole image.
+class KilledDumpTest {
+  @Tag("robustness")
+  @Timeout(600)
+  @Test
+  void twentyDumpsKilled() throws Exception {
+    killed(20, System.nanoTime());
+  }
+
+  @Tag("soak")
+  @Timeout(3600)
+  @Test
+  void twoHundredDumpsKilled() throws Exception {
+    killed(200, System.nanoTime());
+  }
+
+  private static void killed(int rounds, long seed) throws Exception {
+    RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(seed);
+    int beforePublishing = 0;
+    int wholeImages = 0;
+    int gone = 0;
+    long duration;
+    try (Target target = Target.start("threads", "20")) {
+      duration = Jcr.dump(target.pid(), target.image("first"), "-R").expectExit(0).wall().toNanos();
+      target.expectPass();
+    }
+    for (int round = 0; round < rounds; round++) {
+      // Every second dump would end the target: if it got that far, the image must be whole.
+      boolean leaveRunning = round % 2 == 0;
+      try (Target target = Target.start("threads", "20")) {
+        Path image = target.image("killed");
+        killOne(target, image, leaveRunning, random.nextLong(duration * 11 / 10));
+        String told = "seed " + seed + ", round " + round;
+        boolean published = Files.exists(image);
+        if (published) {
+          wholeImages++;
+          assertThat(Jcr.run("verify", image.toString()).exitCode()).as(told).isZero();
+        } else {
+          beforePublishing++;
+        }
+        boolean ended = !leaveRunning && endsSoon(target);
+        if (ended) {
+          gone++;
+          assertThat(published).as("the target was ended without an image: " + told).isTrue();
+          Jcr.restore(image).expectExit(0);
+        }
+        target.expectRunning();
+        target.expectPass();
+      }
+    }
+    System.out.printf(
+        "%d dumps killed: %d before the image was published, %d after; %d targets had been ended"
+            + " and were restored%n",
+        rounds, beforePublishing, wholeImages, gone);
+    assertThat(beforePublishing).as("kills that hit a dump at work").isPositive();
+  }
+
+  private static void killOne(Target target, Path image, boolean leaveRunning, long afterNanos)
+      throws IOException, InterruptedException {
+    Command dump =
+        leaveRunning
+            ? Jcr.command("dump", Long.toString(target.pid()), "-D", image.toString(), "-R")
+            : Jcr.command("dump", Long.toString(target.pid()), "-D", image.toString());
+    Process process =
+        dump.start(target.folder().resolve("jcr.out"), target.folder().resolve("jcr.err"));
+    Thread.sleep(afterNanos / 1_000_000, (int) (afterNanos % 1_000_000));
+    process.destroyForcibly().waitFor();
+  }
+
+  /// A target that jcr killed as its last act may still be ending.
+  private static boolean endsSoon(Target target) {
+    for (int i = 0; i < 100; i++) {
+      if (!target.proc().exists() || target.proc().state() == 'Z') {
+        target.awaitGone();
+        return true;
+      }
+      Target.nap(1);
+    }
+    return false;
+  }
+}
