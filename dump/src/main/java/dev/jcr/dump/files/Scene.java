@@ -74,7 +74,8 @@ final class Scene {
 
   void add(Terminal terminal) {
     terminals.merge(
-        terminal.getDevice(), terminal, (a, b) -> a.getOwned() && a.getPacketMode() ? a : b);
+        // The first of several descriptions has what waits in it.
+        terminal.getDevice(), terminal, (a, b) -> a.getOwned() ? a : b);
   }
 
   List<Terminal> terminals() {

@@ -5,9 +5,14 @@ import dev.jcr.image.v1.Description;
 import dev.jcr.image.v1.Inherited;
 import dev.jcr.image.v1.Terminal;
 import dev.jcr.image.v1.TerminalEnd;
+import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Fcntl;
+import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.FdCalls;
 import dev.jcr.parasite.linux.FileStat;
+import dev.jcr.parasite.linux.OpenFlags;
+import dev.jcr.parasite.linux.PtyQueue;
+import dev.jcr.parasite.linux.SyscallException;
 import java.io.IOException;
 import java.util.Optional;
 
@@ -18,12 +23,12 @@ final class Terminals {
 
   private Terminals() {}
 
-  static void master(Scene scene, OpenFile file, Description.Builder description) throws Refusal {
+  static void master(Scene scene, OpenFile file, Description.Builder description)
+      throws IOException, Refusal {
     int fd = file.duplicate().number();
     int index =
         FdCalls.ioctlInt(fd, Fcntl.TIOCGPTN)
             .orElseThrow(() -> new Refusal("a pty master that does not answer", "close it"));
-    refuseUnread(scene, fd);
     int device = FileStat.device(PTS_MAJOR, index);
     description.setTerminal(
         TerminalEnd.newBuilder()
@@ -32,6 +37,9 @@ final class Terminals {
             .setMaster(true)
             .setIndex(index));
     Terminal.Builder terminal = settings(scene, fd, device);
+    if (!scene.running() && isFirstMaster(scene, file, index)) {
+      queues(scene, fd, index, terminal);
+    }
     scene.add(
         terminal
             .setIndex(index)
@@ -43,13 +51,11 @@ final class Terminals {
 
   static void slave(Scene scene, OpenFile file, Description.Builder description)
       throws IOException, Refusal {
-    int fd = file.duplicate().number();
     int index = CharacterDevices.slaveIndex(file.stat());
     if (!masterIsInside(scene, index)) {
       outside(scene, file, description);
       return;
     }
-    refuseUnread(scene, fd);
     int device = FileStat.device(PTS_MAJOR, index);
     description.setTerminal(
         TerminalEnd.newBuilder().setPath(file.link()).setDevice(device).setIndex(index));
@@ -82,15 +88,23 @@ final class Terminals {
   }
 
   private static boolean masterIsInside(Scene scene, int index) {
+    return firstMaster(scene, index).isPresent();
+  }
+
+  private static boolean isFirstMaster(Scene scene, OpenFile file, int index) {
+    return firstMaster(scene, index).map(OpenFile::id).orElse(0) == file.id();
+  }
+
+  private static Optional<OpenFile> firstMaster(Scene scene, int index) {
     for (OpenFile other : scene.table().files()) {
       if (other.link().endsWith("ptmx")) {
         Optional<Integer> number = FdCalls.ioctlInt(other.duplicate().number(), Fcntl.TIOCGPTN);
         if (number.isPresent() && number.get() == index) {
-          return true;
+          return Optional.of(other);
         }
       }
     }
-    return false;
+    return Optional.empty();
   }
 
   private static Terminal.Builder settings(Scene scene, int fd, int device) {
@@ -108,13 +122,46 @@ final class Terminals {
     return value.map(ByteString::copyFrom).orElse(ByteString.EMPTY);
   }
 
-  /// Nothing can look at what waits in a terminal without taking it out.
-  private static void refuseUnread(Scene scene, int fd) throws Refusal {
-    int unread = scene.running() ? 0 : FdCalls.ioctlInt(fd, Fcntl.FIONREAD).orElse(0);
-    if (unread > 0) {
-      throw new Refusal(
-          "a pseudo-terminal with " + unread + " unread bytes is not restorable",
-          "retry when they have been read");
+  private static void queues(Scene scene, int master, int index, Terminal.Builder terminal)
+      throws IOException, Refusal {
+    Optional<OpenFile> held =
+        scene.table().files().stream()
+            .filter(file ->
+                CharacterDevices.isSlave(file.stat())
+                    && CharacterDevices.slaveIndex(file.stat()) == index
+                    && file.readable()
+                    && file.writable())
+            .findFirst();
+    if (held.isPresent()) {
+      queues(master, held.get().duplicate().number(), terminal);
+      return;
+    }
+    if (FdCalls.ioctlInt(master, Fcntl.FIONREAD).orElse(0) == 0) {
+      return;
+    }
+    // Nobody has the other end open: opened for a moment, and closed as it was.
+    try (Fd slave =
+        Fd.open("/dev/pts/" + index, Fd.O_RDWR | OpenFlags.O_NOCTTY | OpenFlags.O_NONBLOCK, 0)) {
+      queues(master, slave.number(), terminal);
+    }
+  }
+
+  private static void queues(int master, int slave, Terminal.Builder terminal)
+      throws IOException, Refusal {
+    try {
+      PtyQueue queue = PtyQueue.copy(master, slave);
+      for (byte[] line : queue.lines()) {
+        terminal.addInputLines(ByteString.copyFrom(line));
+      }
+      terminal
+          .setInputRest(ByteString.copyFrom(queue.rest()))
+          .setOutput(ByteString.copyFrom(queue.output()));
+    } catch (SyscallException e) {
+      if (e.errno() == Errno.EAGAIN) {
+        throw new Refusal(
+            "a pseudo-terminal whose output is stopped (^S) is not restorable", "start it (^Q)");
+      }
+      throw e;
     }
   }
 }

@@ -1,5 +1,6 @@
 package dev.jcr.restore.files;
 
+import com.google.protobuf.ByteString;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.v1.Terminal;
@@ -9,7 +10,9 @@ import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.FdCalls;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.OpenFlags;
+import dev.jcr.parasite.linux.PtyQueue;
 import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.procfs.Proc;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -46,6 +49,7 @@ final class Terminals {
       inside.hold(slave.id(), fd);
     }
     settings(master, terminal);
+    fill(master, slaves, terminal);
     if (terminal.getPacketMode()) {
       ioctlInt(master, Fcntl.TIOCPKT, 1, "set packet mode");
     }
@@ -54,6 +58,33 @@ final class Terminals {
     }
     if (terminal.getExclusive()) {
       inside.require("set exclusive mode", Syscall.IOCTL, master, Fcntl.TIOCEXCL, 0);
+    }
+  }
+
+  private void fill(int master, List<FileStep.End> slaves, Terminal terminal)
+      throws CheckpointException {
+    PtyQueue queue =
+        new PtyQueue(
+            terminal.getInputLinesList().stream().map(ByteString::toByteArray).toList(),
+            terminal.getInputRest().toByteArray(),
+            terminal.getOutput().toByteArray());
+    if (queue.isEmpty()) {
+      return;
+    }
+    int slave =
+        slaves.isEmpty()
+            ? inside.open(
+                "/dev/pts/" + terminal.getIndex(),
+                OpenFlags.O_RDWR | OpenFlags.O_NOCTTY | Fd.O_CLOEXEC)
+            : inside.of(slaves.getFirst().id());
+    try (Fd localMaster = inside.local(master);
+        Fd localSlave = inside.local(slave)) {
+      queue.putInto(localMaster.number(), localSlave.number());
+    } catch (SyscallException e) {
+      throw Inside.failure(e);
+    }
+    if (slaves.isEmpty()) {
+      inside.close(slave);
     }
   }
 
