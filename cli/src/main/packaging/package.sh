@@ -19,7 +19,7 @@ mkdir -p "$out/lib" "$out/share"
 
 # Options of every start, chosen by measurement (cli/README.md). Warnings of the JVM itself would
 # land on stdout, which is data.
-jvm_options="-XX:+UnlockDiagnosticVMOptions -XX:ArchiveRelocationMode=0 -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData \
+jvm_options="-XX:+UnlockDiagnosticVMOptions -XX:ArchiveRelocationMode=0 -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData -XX:MaxDirectMemorySize=1t \
 -Xlog:disable -Xlog:all=error:stderr --enable-native-access=ALL-UNNAMED \
 --sun-misc-unsafe-memory-access=allow"
 

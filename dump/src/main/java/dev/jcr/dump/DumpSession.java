@@ -75,8 +75,12 @@ final class DumpSession {
       long bytes = collector.look();
       listener.progress("freeze", 0, bytes);
       if (running) {
-        pages.reserve((int) Math.min(Integer.MAX_VALUE, bytes / PageWriter.CHUNK_BYTES + 2));
-        pages.hold();
+        // Frozen only for copying, where there is memory for the copy.
+        long chunks = bytes / PageWriter.CHUNK_BYTES + 2;
+        if (bytes < availableMemory() / 10 * 7
+            && pages.reserve((int) Math.min(Integer.MAX_VALUE, chunks))) {
+          pages.hold();
+        }
       }
       long stopping = System.nanoTime();
       try (Freeze freeze = collector.stop(FREEZE_BUDGET_NANOS)) {
@@ -94,6 +98,17 @@ final class DumpSession {
     } catch (IOException e) {
       throw Preflight.lost(pid, e);
     }
+  }
+
+  /// MemAvailable of /proc/meminfo in bytes.
+  private static long availableMemory() throws IOException {
+    for (String line : Proc.at("/proc").text("meminfo").lines().toList()) {
+      if (line.startsWith("MemAvailable:")) {
+        String kilobytes = line.substring(line.indexOf(':') + 1).replace("kB", "").strip();
+        return Long.parseLong(kilobytes) * 1024;
+      }
+    }
+    return 0;
   }
 
   private DumpReport publish(Freeze freeze, ProcessState state, long stopping)

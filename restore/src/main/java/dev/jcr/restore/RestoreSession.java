@@ -526,7 +526,12 @@ final class RestoreSession implements AutoCloseable {
     }
     for (IntervalTimer timer : timers.getIntervalList()) {
       try (Arena arena = Arena.ofConfined()) {
-        inside.write(at, itimerspec(arena, timer.getInterval(), timer.getValue(), 1_000_000L));
+        inside.write(at, itimerspec(
+                arena,
+                timer.getInterval(),
+                // A period without a time left: it expired, and runs on when its signal is taken.
+                Math.max(1, timer.getValue()),
+                1_000_000L));
       }
       inside.require(
           "set interval timer " + timer.getWhich(), Syscall.SETITIMER, timer.getWhich(), at, 0);
