@@ -526,7 +526,9 @@ final class RestoreSession implements AutoCloseable {
     }
     for (IntervalTimer timer : timers.getIntervalList()) {
       try (Arena arena = Arena.ofConfined()) {
-        inside.write(at, itimerspec(
+        inside.write(
+            at,
+            itimerspec(
                 arena,
                 timer.getInterval(),
                 // A period without a time left: it expired, and runs on when its signal is taken.
@@ -635,7 +637,8 @@ final class RestoreSession implements AutoCloseable {
     List<Vma> found =
         VmaCollector.merged(
             provable(
-                new VmaCollector().collect(withoutBootstrap(Proc.of(process().tid()).smaps()), _ -> ANY_OBJECT)));
+                new VmaCollector()
+                    .collect(withoutBootstrap(Proc.of(process().tid()).smaps()), _ -> ANY_OBJECT)));
     for (int i = 0; i < Math.max(wanted.size(), found.size()); i++) {
       if (i >= wanted.size() || i >= found.size() || !wanted.get(i).equals(found.get(i))) {
         throw new CheckpointException(

@@ -126,13 +126,12 @@ public final class SleepClock {
     }
     int place =
         Syscall.of(arch, call.number())
-            .map(
-                syscall ->
-                    switch (syscall) {
-                      case NANOSLEEP -> 1;
-                      case CLOCK_NANOSLEEP -> 3;
-                      default -> -1;
-                    })
+            .map(syscall ->
+                switch (syscall) {
+                  case NANOSLEEP -> 1;
+                  case CLOCK_NANOSLEEP -> 3;
+                  default -> -1;
+                })
             .orElse(-1);
     if (place < 0 || call.arguments()[place] == 0) {
       return OptionalLong.empty();

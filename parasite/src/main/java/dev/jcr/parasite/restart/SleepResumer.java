@@ -157,8 +157,7 @@ public final class SleepResumer {
       if (seconds > Long.MAX_VALUE / NANOS - 1) {
         return;
       }
-      long left =
-          Math.max(0, seconds * NANOS + time.getAtIndex(JAVA_LONG, 1) * unit - nanos);
+      long left = Math.max(0, seconds * NANOS + time.getAtIndex(JAVA_LONG, 1) * unit - nanos);
       time.setAtIndex(JAVA_LONG, 0, left / NANOS);
       time.setAtIndex(JAVA_LONG, 1, left % NANOS / unit);
       memory.write(address, time);
