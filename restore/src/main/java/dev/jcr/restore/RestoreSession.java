@@ -89,6 +89,7 @@ final class RestoreSession implements AutoCloseable {
   private long bootstrap;
   private int bootstrapSize;
   private @Nullable OwnedProcess process;
+  private @Nullable ThreadBuilder threadBuilder;
   private @Nullable AddressSpace space;
   private @Nullable FileExecutor files;
   private boolean done;
@@ -189,7 +190,7 @@ final class RestoreSession implements AutoCloseable {
       case RestoreStep.SetActions(var signals) -> setActions(signals.getActionsList());
       case RestoreStep.SetIdentity(var identity) -> setIdentity(identity);
       case RestoreStep.ConfigureThread(var thread, int dumpable) -> {
-        ThreadBuilder builder = new ThreadBuilder(process().tid());
+        ThreadBuilder builder = threadBuilder();
         builder.configure(thread, inside(thread.getTid()));
         builder.credentials(thread, inside(thread.getTid()), dumpable);
       }
@@ -207,13 +208,21 @@ final class RestoreSession implements AutoCloseable {
         filler.zeros(state.getMemory().getVmasList(), image.pagemap(), true);
       }
       case RestoreStep.RegisterRseq(var all) -> {
-        ThreadBuilder builder = new ThreadBuilder(process().tid());
+        ThreadBuilder builder = threadBuilder();
         for (Thread thread : all) {
           builder.registerRseq(thread, inside(thread.getTid()));
         }
       }
       case RestoreStep.ProveMappings _ -> proveMappings();
     }
+  }
+
+  private ThreadBuilder threadBuilder() throws IOException {
+    if (threadBuilder == null) {
+      int pid = process().tid();
+      threadBuilder = new ThreadBuilder(pid, Proc.of(pid).status());
+    }
+    return threadBuilder;
   }
 
   private OwnedProcess inside(int tid) {

@@ -34,9 +34,13 @@ public final class ThreadBuilder {
   private static final int SS_ONSTACK = 1;
 
   private final int pid;
+  private final ProcStatus fresh;
 
-  public ThreadBuilder(int pid) {
+  /// @param fresh /proc/PID/status of the new process before any of its credentials changed: all
+  ///     its threads begin with them
+  public ThreadBuilder(int pid, ProcStatus fresh) {
     this.pid = pid;
+    this.fresh = fresh;
   }
 
   /// Everything but credentials, which take the right to do the rest.
@@ -156,7 +160,7 @@ public final class ThreadBuilder {
       throws CheckpointException, IOException {
     Credentials wanted = thread.getCredentials();
     int tid = thread.getTid();
-    ProcStatus own = dev.jcr.parasite.procfs.Proc.of(pid).status(tid);
+    ProcStatus own = fresh;
     boolean same =
         list(own.uids()).equals(wanted.getUidsList())
             && list(own.gids()).equals(wanted.getGidsList())
@@ -186,21 +190,44 @@ public final class ThreadBuilder {
     }
   }
 
+  /// Only what differs: a user who may not change ids can still give up capabilities.
   private void change(int tid, Credentials wanted, ProcStatus own, OwnedProcess inside)
       throws CheckpointException {
     String of = " of thread " + tid;
-    // Ids may change without the kernel touching capabilities.
-    inside.require(
-        "keep capabilities" + of,
-        Syscall.PRCTL,
-        Prctl.SET_SECUREBITS,
-        wanted.getSecurebits() | SECBIT_NO_SETUID_FIXUP | SECBIT_KEEP_CAPS);
+    boolean sameIds =
+        list(own.uids()).equals(wanted.getUidsList())
+            && list(own.gids()).equals(wanted.getGidsList())
+            && list(own.groups()).equals(wanted.getGroupsList());
+    if (!sameIds) {
+      // Ids may change without the kernel touching capabilities.
+      inside.require(
+          "keep capabilities" + of,
+          Syscall.PRCTL,
+          Prctl.SET_SECUREBITS,
+          wanted.getSecurebits() | SECBIT_NO_SETUID_FIXUP | SECBIT_KEEP_CAPS);
+    }
+    bounding(tid, wanted, own, inside);
+    if (!sameIds) {
+      ids(wanted, inside, of);
+    }
+    if (inside.require("read securebits" + of, Syscall.PRCTL, Prctl.GET_SECUREBITS)
+        != wanted.getSecurebits()) {
+      // Needs CAP_SETPCAP, so before the final sets; inheritable before ambient.
+      inside.require(
+          "set securebits" + of, Syscall.PRCTL, Prctl.SET_SECUREBITS, wanted.getSecurebits());
+    }
+    capabilities(wanted, inside, of);
+  }
+
+  private static void bounding(
+      int tid, Credentials wanted, ProcStatus own, OwnedProcess inside)
+      throws CheckpointException {
     for (int capability = 0; capability < 64; capability++) {
       boolean has = (own.capBnd() >>> capability & 1) != 0;
       boolean wants = (wanted.getBounding() >>> capability & 1) != 0;
       if (has && !wants) {
         inside.require(
-            "drop bounding capability " + capability + of,
+            "drop bounding capability " + capability + " of thread " + tid + " (needs CAP_SETPCAP)",
             Syscall.PRCTL,
             Prctl.CAPBSET_DROP,
             capability);
@@ -214,6 +241,10 @@ public final class ThreadBuilder {
                 + ": jcr itself lacks it; run jcr with more capabilities");
       }
     }
+  }
+
+  private static void ids(Credentials wanted, OwnedProcess inside, String of)
+      throws CheckpointException {
     try (Arena arena = Arena.ofConfined()) {
       int count = wanted.getGroupsCount();
       MemorySegment groups = arena.allocate(JAVA_INT, Math.max(1, count));
@@ -222,24 +253,29 @@ public final class ThreadBuilder {
       }
       inside.write(inside.scratch(), groups);
     }
-    inside.require("set groups" + of, Syscall.SETGROUPS, wanted.getGroupsCount(), inside.scratch());
     inside.require(
-        "set group ids" + of,
+        "set groups" + of + " (needs CAP_SETGID)",
+        Syscall.SETGROUPS,
+        wanted.getGroupsCount(),
+        inside.scratch());
+    inside.require(
+        "set group ids" + of + " (needs CAP_SETGID)",
         Syscall.SETRESGID,
         wanted.getGids(0),
         wanted.getGids(1),
         wanted.getGids(2));
     inside.call(Syscall.SETFSGID, wanted.getGids(3));
     inside.require(
-        "set user ids" + of,
+        "set user ids" + of + " (needs CAP_SETUID)",
         Syscall.SETRESUID,
         wanted.getUids(0),
         wanted.getUids(1),
         wanted.getUids(2));
     inside.call(Syscall.SETFSUID, wanted.getUids(3));
-    // Securebits need CAP_SETPCAP, so before the final sets; inheritable before ambient.
-    inside.require(
-        "set securebits" + of, Syscall.PRCTL, Prctl.SET_SECUREBITS, wanted.getSecurebits());
+  }
+
+  private static void capabilities(Credentials wanted, OwnedProcess inside, String of)
+      throws CheckpointException {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment caps = arena.allocate(8 + 24, 4);
       caps.set(JAVA_INT, 0, CAPABILITY_VERSION_3);
