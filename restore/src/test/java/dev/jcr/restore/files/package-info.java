@@ -1,0 +1,4 @@
+@NullMarked
+package dev.jcr.restore.files;
+
+import org.jspecify.annotations.NullMarked;
