@@ -36,6 +36,7 @@ import dev.jcr.parasite.procfs.Smaps;
 import dev.jcr.parasite.ptrace.Ptrace;
 import dev.jcr.parasite.ptrace.Tracee;
 import dev.jcr.parasite.ptrace.WaitStatus;
+import dev.jcr.parasite.remote.Batch;
 import dev.jcr.parasite.remote.OwnedProcess;
 import dev.jcr.parasite.remote.ProcessMemory;
 import dev.jcr.parasite.restart.SleepResumer;
@@ -51,6 +52,8 @@ import dev.jcr.restore.threads.ThreadBuilder;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -391,27 +394,25 @@ final class RestoreSession implements AutoCloseable {
     OwnedProcess inside = process();
     Map<Integer, SignalAction> byNumber = new LinkedHashMap<>();
     actions.forEach(action -> byNumber.put(action.getSignal(), action));
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment action = arena.allocate(32, 8);
-      for (int signal = 1; signal <= 64; signal++) {
-        if (signal == SIGKILL || signal == SIGSTOP) {
-          continue;
-        }
-        SignalAction wanted = byNumber.getOrDefault(signal, SignalAction.getDefaultInstance());
-        action.set(JAVA_LONG, 0, wanted.getHandler());
-        action.set(JAVA_LONG, 8, wanted.getFlags());
-        action.set(JAVA_LONG, 16, wanted.getRestorer());
-        action.set(JAVA_LONG, 24, wanted.getMask());
-        inside.write(inside.scratch(), action);
-        inside.require(
-            "set the action of signal " + signal,
-            Syscall.RT_SIGACTION,
-            signal,
-            inside.scratch(),
-            0,
-            8);
+    Batch batch = inside.batch();
+    for (int signal = 1; signal <= 64; signal++) {
+      if (signal == SIGKILL || signal == SIGSTOP) {
+        continue;
       }
+      SignalAction wanted = byNumber.getOrDefault(signal, SignalAction.getDefaultInstance());
+      long action =
+          batch.put(
+              ByteBuffer.allocate(32)
+                  .order(ByteOrder.LITTLE_ENDIAN)
+                  .putLong(wanted.getHandler())
+                  .putLong(wanted.getFlags())
+                  .putLong(wanted.getRestorer())
+                  .putLong(wanted.getMask())
+                  .array());
+      batch.require(
+          "set the action of signal " + signal, Syscall.RT_SIGACTION, signal, action, 0, 8);
     }
+    inside.run(batch);
   }
 
   private void setIdentity(Identity identity) throws CheckpointException {
@@ -448,21 +449,26 @@ final class RestoreSession implements AutoCloseable {
           0,
           0);
     }
+    Batch batch = inside.batch();
     for (ResourceLimit limit : identity.getLimitsList()) {
-      try (Arena arena = Arena.ofConfined()) {
-        MemorySegment pair = arena.allocate(16, 8);
-        pair.set(JAVA_LONG, 0, limit.getSoft());
-        pair.set(JAVA_LONG, 8, limit.getHard());
-        inside.write(inside.scratch(), pair);
-      }
-      inside.require(
-          "set limit " + limit.getResource() + " (raising a hard limit needs CAP_SYS_RESOURCE)",
+      long pair =
+          batch.put(
+              ByteBuffer.allocate(16)
+                  .order(ByteOrder.LITTLE_ENDIAN)
+                  .putLong(limit.getSoft())
+                  .putLong(limit.getHard())
+                  .array());
+      batch.require(
+          "set limit "
+              + limit.getResource()
+              + " (raising a hard limit needs CAP_SYS_RESOURCE)",
           Syscall.PRLIMIT64,
           0,
           limit.getResource(),
-          inside.scratch(),
+          pair,
           0);
     }
+    inside.run(batch);
   }
 
   /// prctl(2) where the wanted value is not the one of a new process.

@@ -164,6 +164,15 @@ public record X8664Machine() implements Machine {
   };
 
   @Override
+  public byte[] batchCode() {
+    return ByteBuffer.allocate(BATCH.length + 3)
+        .put(BATCH)
+        .put(SYSCALL_INSTRUCTION)
+        .put((byte) 0xcc) // int3
+        .array();
+  }
+
+  @Override
   public int syscallOffset() {
     return BATCH.length;
   }

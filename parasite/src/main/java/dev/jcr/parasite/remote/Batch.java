@@ -2,6 +2,7 @@ package dev.jcr.parasite.remote;
 
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.v1.Arch;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
@@ -16,9 +17,15 @@ public final class Batch {
   /// Bytes of a record: number, six arguments, result.
   public static final int RECORD = 64;
 
+  static final int RECORD_WORDS = RECORD / 8;
+
+  /// Most calls of a batch: what fits before the data.
+  static final int MOST_CALLS = 512;
+
   private final long data;
   private final int capacity;
   private final List<Call> calls = new ArrayList<>();
+  private final List<Input> inputs = new ArrayList<>();
   private int used;
 
   /// One call and what failed if it fails.
@@ -26,6 +33,9 @@ public final class Batch {
   /// @param what verb and object for a message; empty where an error is a normal answer
   @SuppressWarnings("ArrayRecordComponent") // never compared
   record Call(String what, Syscall syscall, long[] arguments) {}
+
+  @SuppressWarnings("ArrayRecordComponent") // never compared
+  private record Input(int offset, byte[] bytes) {}
 
   /// @param data address of memory for what calls fill
   /// @param capacity bytes there
@@ -44,6 +54,37 @@ public final class Batch {
     return address;
   }
 
+  /// Reserves memory that holds `bytes` when the calls run; returns its address in the task.
+  public long put(byte[] bytes) {
+    long address = room(bytes.length);
+    inputs.add(new Input((int) (address - data), bytes.clone()));
+    return address;
+  }
+
+  /// What the task's memory must hold before the calls run; empty when nothing was [#put].
+  byte[] input() {
+    if (inputs.isEmpty()) {
+      return new byte[0];
+    }
+    byte[] all = new byte[used];
+    for (Input input : inputs) {
+      System.arraycopy(input.bytes(), 0, all, input.offset(), input.bytes().length);
+    }
+    return all;
+  }
+
+  /// The records as the machine code reads them.
+  long[] records(Arch arch) {
+    long[] words = new long[calls.size() * RECORD_WORDS];
+    for (int i = 0; i < calls.size(); i++) {
+      Call call = calls.get(i);
+      words[i * RECORD_WORDS] = call.syscall().number(arch);
+      System.arraycopy(
+          call.arguments(), 0, words, i * RECORD_WORDS + 1, call.arguments().length);
+    }
+    return words;
+  }
+
   /// Adds a call whose error is a normal answer; returns its index.
   public int add(Syscall syscall, long... arguments) {
     return require("", syscall, arguments);
@@ -51,6 +92,9 @@ public final class Batch {
 
   /// Adds a call whose error fails the batch with `cannot <what>: ERRNO (text)`.
   public int require(String what, Syscall syscall, long... arguments) {
+    if (calls.size() == MOST_CALLS) {
+      throw new IllegalStateException("a batch with more than " + MOST_CALLS + " calls");
+    }
     calls.add(new Call(what, syscall, arguments));
     return calls.size() - 1;
   }

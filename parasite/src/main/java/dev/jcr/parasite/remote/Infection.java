@@ -29,7 +29,7 @@ public final class Infection implements AutoCloseable {
   private static final int SCRATCH = 64 * 1024;
 
   /// Part of the scratch memory for the records of a batch.
-  private static final int RECORDS = 32 * 1024;
+  private static final int RECORDS = Batch.MOST_CALLS * Batch.RECORD;
 
   /// SIGURG, SIGWINCH, SIGCHLD: ignored by default, so harmless if they are delivered after all.
   private static final int[] END_SIGNALS = {23, 28, 17};
@@ -292,23 +292,23 @@ public final class Infection implements AutoCloseable {
       int count = batch.calls().size();
       long[] values = new long[count];
       if (endSignal == 0) {
+        byte[] before = batch.input();
+        if (before.length > 0) {
+          memory.writeForced(batch.data(), before);
+        }
         for (int i = 0; i < count; i++) {
           Batch.Call one = batch.calls().get(i);
           values[i] = call(one.syscall(), one.arguments());
         }
         return new Batch.Results(batch, values, fetch(batch.data(), batch.used()));
       }
+      byte[] input = batch.input();
       try (Arena arena = Arena.ofConfined()) {
-        MemorySegment records = arena.allocate((long) count * Batch.RECORD, 8);
-        for (int i = 0; i < count; i++) {
-          Batch.Call one = batch.calls().get(i);
-          long at = (long) i * Batch.RECORD;
-          records.set(JAVA_LONG, at, one.syscall().number(machine.arch()));
-          for (int k = 0; k < one.arguments().length; k++) {
-            records.set(JAVA_LONG, at + 8 + 8L * k, one.arguments()[k]);
-          }
-        }
+        MemorySegment records = arena.allocateFrom(JAVA_LONG, batch.records(machine.arch()));
         memory.write(scratch, records);
+        if (input.length > 0) {
+          memory.write(batch.data(), arena.allocateFrom(JAVA_BYTE, input));
+        }
         Tracee tracee = thread.tracee();
         long[] registers =
             machine.batch(

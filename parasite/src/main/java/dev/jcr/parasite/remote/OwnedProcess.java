@@ -1,5 +1,8 @@
 package dev.jcr.parasite.remote;
 
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.parasite.arch.Machine;
@@ -7,11 +10,17 @@ import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.ptrace.Tracee;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 
 /// A thread of a process that jcr is building: system calls run at any instruction that suits,
 /// nothing has to be put back, and the whole process dies with its tracer (`PTRACE_O_EXITKILL`).
 public final class OwnedProcess implements RemoteCalls {
+  private static final int RECORDS = Batch.MOST_CALLS * Batch.RECORD;
+
+  /// Ignored by default, and taken away by the tracer.
+  private static final int SIGURG = 23;
+
   private final Machine machine;
   private final Tracee tracee;
   private final ProcessMemory memory;
@@ -75,6 +84,38 @@ public final class OwnedProcess implements RemoteCalls {
           "cannot " + what + ": " + Errno.describe((int) -result));
     }
     return result;
+  }
+
+  /// An empty batch for this thread.
+  public Batch batch() {
+    return new Batch(scratch + RECORDS, scratchSize - RECORDS);
+  }
+
+  /// Runs the calls of a batch with one stop. Needs the code of [Machine#batchCode] before
+  /// [#syscallAt], all signals blocked, and none of the process's own pending yet.
+  public Batch.Results run(Batch batch) throws CheckpointException {
+    int count = batch.calls().size();
+    long[] values = new long[count];
+    byte[] input = batch.input();
+    long code = syscallAt - machine.syscallOffset();
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment records = arena.allocateFrom(JAVA_LONG, batch.records(machine.arch()));
+      memory.write(scratch, records);
+      if (input.length > 0) {
+        memory.write(batch.data(), arena.allocateFrom(JAVA_BYTE, input));
+      }
+      long[] registers =
+          machine.batch(base, code, scratch, count, memory.pid(), tracee.tid(), SIGURG);
+      tracee.setSignalMask(~(1L << (SIGURG - 1)));
+      SyscallStep.runUntilSignal(tracee, registers, SIGURG, syscallAt + 2, machine);
+      tracee.setSignalMask(-1L);
+      memory.read(scratch, records);
+      for (int i = 0; i < count; i++) {
+        values[i] = records.get(JAVA_LONG, (long) i * Batch.RECORD + 56);
+      }
+    }
+    byte[] filled = batch.used() == 0 ? new byte[0] : memory.bytes(batch.data(), batch.used());
+    return new Batch.Results(batch, values, filled);
   }
 
   /// To a stop in which registers are final.

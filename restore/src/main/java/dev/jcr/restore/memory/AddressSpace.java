@@ -10,6 +10,7 @@ import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.Memory;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.VmaKind;
+import dev.jcr.parasite.arch.Machine;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.FileName;
@@ -34,11 +35,12 @@ public final class AddressSpace {
   private static final int MAP_FIXED_NOREPLACE = 0x100000;
   private static final int MREMAP_MAYMOVE_FIXED = 3;
   private static final int MLOCK_ONFAULT = 1;
-  private static final byte[] BREAKPOINT_X86_64 = {0x0f, 0x05, (byte) 0xcc};
+  private static final int PAGE = 4096;
 
   private final OwnedProcess process;
   private final ObjectDescriptors objectFd;
   private final Proc proc;
+  private final Machine machine = Machine.of(Kernel.HOST);
   private String openPath = "";
   private boolean openWritable;
   private long openFd = -1;
@@ -69,9 +71,9 @@ public final class AddressSpace {
             -1,
             0);
     try (Arena arena = Arena.ofConfined()) {
-      process.write(at, arena.allocateFrom(JAVA_BYTE, BREAKPOINT_X86_64));
+      process.write(at, arena.allocateFrom(JAVA_BYTE, machine.batchCode()));
     }
-    process.moveTo(at, at + 4096, size - 4096);
+    process.moveTo(at + machine.syscallOffset(), at + PAGE, size - PAGE);
     for (MapsEntry entry : proc.maps()) {
       boolean own = entry.start() >= bootstrap && entry.end() <= bootstrap + size;
       if (!own && !isKernels(entry) && !entry.path().equals("[vsyscall]")) {

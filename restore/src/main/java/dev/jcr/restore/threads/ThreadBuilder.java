@@ -1,6 +1,5 @@
 package dev.jcr.restore.threads;
 
-import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
@@ -15,14 +14,20 @@ import dev.jcr.parasite.linux.Prctl;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.procfs.ProcStatus;
+import dev.jcr.parasite.remote.Batch;
 import dev.jcr.parasite.remote.OwnedProcess;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.Arrays;
 
 /// Gives a new thread what the kernel keeps per task.
 public final class ThreadBuilder {
   private static final int SCHED_ATTR_SIZE = 56;
+  private static final int AFFINITY_WORDS = 128;
   private static final int SCHED_DEADLINE = 6;
   private static final int CAPABILITY_VERSION_3 = 0x20080522;
   private static final int SECBIT_KEEP_CAPS = 1 << 4;
@@ -46,36 +51,45 @@ public final class ThreadBuilder {
   /// Everything but credentials, which take the right to do the rest.
   public void configure(Thread thread, OwnedProcess inside) throws CheckpointException {
     int tid = thread.getTid();
-    name(thread, inside);
+    Batch batch = inside.batch();
+    // By the thread itself: /proc/TID/comm takes names only from its own process.
+    byte[] name = thread.getComm().toByteArray();
+    batch.require(
+        "name thread " + tid,
+        Syscall.PRCTL,
+        Prctl.SET_NAME,
+        batch.put(Arrays.copyOf(name, name.length + 1)));
     if (thread.getClearChildTid() != 0) {
-      inside.require(
+      batch.require(
           "set clear_child_tid of thread " + tid,
           Syscall.SET_TID_ADDRESS,
           thread.getClearChildTid());
     }
     if (thread.getRobustList() != 0) {
-      inside.require(
+      batch.require(
           "set the robust list of thread " + tid,
           Syscall.SET_ROBUST_LIST,
           thread.getRobustList(),
           thread.getRobustListLength());
     }
     if ((thread.getSignalStack().getFlags() & SS_DISABLE) == 0) {
-      try (Arena arena = Arena.ofConfined()) {
-        MemorySegment stack = arena.allocate(24, 8);
-        stack.set(JAVA_LONG, 0, thread.getSignalStack().getAddress());
-        stack.set(JAVA_INT, 8, thread.getSignalStack().getFlags() & ~SS_ONSTACK);
-        stack.set(JAVA_LONG, 16, thread.getSignalStack().getSize());
-        inside.write(inside.scratch(), stack);
-      }
-      inside.require(
-          "set the signal stack of thread " + tid, Syscall.SIGALTSTACK, inside.scratch(), 0);
+      long stack =
+          batch.put(
+              ByteBuffer.allocate(24)
+                  .order(ByteOrder.LITTLE_ENDIAN)
+                  .putLong(thread.getSignalStack().getAddress())
+                  .putInt(thread.getSignalStack().getFlags() & ~SS_ONSTACK)
+                  .putInt(0)
+                  .putLong(thread.getSignalStack().getSize())
+                  .array());
+      batch.require("set the signal stack of thread " + tid, Syscall.SIGALTSTACK, stack, 0);
     }
-    inside.require(
+    batch.require(
         "set timer slack of thread " + tid,
         Syscall.PRCTL,
         Prctl.SET_TIMERSLACK,
         thread.getTimerSlack());
+    inside.run(batch);
     schedule(thread);
   }
 
@@ -92,18 +106,6 @@ public final class ThreadBuilder {
     }
   }
 
-  /// By the thread itself: /proc/TID/comm takes names only from its own process.
-  private static void name(Thread thread, OwnedProcess inside) throws CheckpointException {
-    byte[] name = thread.getComm().toByteArray();
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment bytes = arena.allocate(name.length + 1L);
-      MemorySegment.copy(name, 0, bytes, JAVA_BYTE, 0, name.length);
-      inside.write(inside.scratch(), bytes);
-    }
-    inside.require(
-        "name thread " + thread.getTid(), Syscall.PRCTL, Prctl.SET_NAME, inside.scratch());
-  }
-
   /// sched_setattr(2), sched_setaffinity(2) and ioprio_set(2) from outside.
   private void schedule(Thread thread) throws CheckpointException {
     Scheduling scheduling = thread.getScheduling();
@@ -114,12 +116,22 @@ public final class ThreadBuilder {
         for (int i = 0; i < scheduling.getAffinityCount(); i++) {
           mask.setAtIndex(JAVA_LONG, i, scheduling.getAffinity(i));
         }
-        Kernel.call(
-            "set the affinity of thread " + tid,
-            Syscall.SCHED_SETAFFINITY,
-            tid,
-            mask.byteSize(),
-            mask.address());
+        // Setting it can wait for the CPU that the thread is queued on: not where it is right.
+        MemorySegment own = arena.allocate(JAVA_LONG, AFFINITY_WORDS);
+        long size =
+            Kernel.raw(Syscall.SCHED_GETAFFINITY, tid, own.byteSize(), own.address());
+        boolean same =
+            size >= mask.byteSize()
+                && own.asSlice(0, mask.byteSize()).mismatch(mask) < 0
+                && isZero(own.asSlice(mask.byteSize()));
+        if (!same) {
+          Kernel.call(
+              "set the affinity of thread " + tid,
+              Syscall.SCHED_SETAFFINITY,
+              tid,
+              mask.byteSize(),
+              mask.address());
+        }
       }
       MemorySegment attributes = arena.allocate(SCHED_ATTR_SIZE, 8);
       attributes.set(JAVA_INT, 0, SCHED_ATTR_SIZE);
@@ -132,8 +144,20 @@ public final class ThreadBuilder {
         attributes.set(JAVA_LONG, 32, scheduling.getDeadline());
         attributes.set(JAVA_LONG, 40, scheduling.getPeriod());
       }
+      MemorySegment own = arena.allocate(SCHED_ATTR_SIZE, 8);
       Kernel.call(
-          "set scheduling of thread " + tid, Syscall.SCHED_SETATTR, tid, attributes.address(), 0);
+          "read scheduling of thread " + tid,
+          Syscall.SCHED_GETATTR,
+          tid,
+          own.address(),
+          SCHED_ATTR_SIZE,
+          0);
+      // Policy, flags, nice and priority.
+      if (own.asSlice(4, 20).mismatch(attributes.asSlice(4, 20)) >= 0
+          || scheduling.getPolicy() == SCHED_DEADLINE) {
+        Kernel.call(
+            "set scheduling of thread " + tid, Syscall.SCHED_SETATTR, tid, attributes.address(), 0);
+      }
       if (scheduling.getIoPriority() != 0) {
         Kernel.call(
             "set the I/O priority of thread " + tid,
@@ -145,6 +169,15 @@ public final class ThreadBuilder {
     } catch (SyscallException e) {
       throw failed("schedule thread " + tid, e);
     }
+  }
+
+  private static boolean isZero(MemorySegment bytes) {
+    for (long i = 0; i < bytes.byteSize(); i++) {
+      if (bytes.get(ValueLayout.JAVA_BYTE, i) != 0) {
+        return false;
+      }
+    }
+    return true;
   }
 
   private static CheckpointException failed(String what, SyscallException e) {
