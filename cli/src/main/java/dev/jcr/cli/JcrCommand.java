@@ -24,15 +24,6 @@ import picocli.CommandLine.Spec;
       "Exit codes: 0 ok, 1 failed and the process is unharmed, 2 usage, 3 unsupported resource,",
       "4 image invalid or incompatible, 5 permission, 6 process vanished or changed,",
       "7 failed and the process is not proven healthy, 70 a bug in jcr."
-    },
-    subcommands = {
-      DumpCommand.class,
-      RestoreCommand.class,
-      CheckCommand.class,
-      ShowCommand.class,
-      DiffCommand.class,
-      VerifyCommand.class,
-      DemoCommand.class,
     })
 final class JcrCommand implements Callable<Integer> {
   @Spec private CommandSpec spec;
