@@ -38,9 +38,13 @@ public final class Restore {
           session.run(steps.create());
           session.run(steps.build());
           session.run(steps.finish());
+          int pid = image.state().getIdentity().getPid();
+          int group = Foreground.group(pid);
+          if (!options.detach() && !options.leaveStopped()) {
+            Foreground.give(group);
+          }
           session.thaw(options.leaveStopped());
-          return new Child(
-              image.state().getIdentity().getPid(), session.timings(), session.notes());
+          return new Child(pid, group, session.timings(), session.notes());
         }
       });
     } catch (IOException e) {
@@ -60,26 +64,34 @@ public final class Restore {
     }
   }
 
-  private record Child(int pid, List<Timing> timings, List<String> notes)
+  private record Child(int pid, int group, List<Timing> timings, List<String> notes)
       implements RestoredProcess {
+    private static final int WUNTRACED = 2;
+    private static final int SIGCONT = 18;
+    private static final int SIGSTOP = 19;
+    private static final int SIGTSTP = 20;
+    private static final int SIGTTIN = 21;
+    private static final int SIGTTOU = 22;
+
     @Override
     public int waitFor() throws CheckpointException {
       try (Arena arena = Arena.ofConfined()) {
         MemorySegment status = arena.allocate(JAVA_INT);
         while (true) {
-          long result = Kernel.raw(Syscall.WAIT4, pid, status.address(), Ptrace.WALL, 0);
+          long result =
+              Kernel.raw(Syscall.WAIT4, pid, status.address(), Ptrace.WALL | WUNTRACED, 0);
           if (result == pid) {
             switch (WaitStatus.decode(status.get(JAVA_INT, 0))) {
               case WaitStatus.Exited(int code) -> {
+                Foreground.takeBack(group);
                 return code;
               }
               case WaitStatus.Killed(int signal) -> {
+                Foreground.takeBack(group);
                 return 128 + signal;
               }
-              case WaitStatus.SignalStop _,
-                  WaitStatus.GroupStop _,
-                  WaitStatus.SyscallStop _,
-                  WaitStatus.EventStop _ -> {}
+              case WaitStatus.SignalStop(int signal) -> stopped(signal);
+              case WaitStatus.GroupStop _, WaitStatus.SyscallStop _, WaitStatus.EventStop _ -> {}
             }
           } else if (result != -Errno.EINTR) {
             throw new CheckpointException(
@@ -88,6 +100,23 @@ public final class Restore {
           }
         }
       }
+    }
+
+    /// The terminal stopped it (^Z, or reading in the background): jcr stops as well, so that the
+    /// shell sees its job stop, and both go on together.
+    private void stopped(int signal) {
+      boolean background = signal == SIGTTIN || signal == SIGTTOU;
+      if (signal != SIGTSTP && !background) {
+        return;
+      }
+      if (!(background && Foreground.give(group))) {
+        Foreground.takeBack(group);
+        // To this thread, so that it is this call that stops.
+        Kernel.raw(
+            Syscall.TGKILL, ProcessHandle.current().pid(), Kernel.raw(Syscall.GETTID), SIGSTOP);
+        Foreground.give(group);
+      }
+      Kernel.raw(Syscall.KILL, pid, SIGCONT);
     }
 
     @Override
