@@ -7,6 +7,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.codec.ImageReader;
+import dev.jcr.image.registers.Xsave;
 import dev.jcr.image.v1.BlockedCall;
 import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.Host;
@@ -36,6 +37,7 @@ import dev.jcr.parasite.procfs.Smaps;
 import dev.jcr.parasite.ptrace.Ptrace;
 import dev.jcr.parasite.ptrace.Tracee;
 import dev.jcr.parasite.ptrace.WaitStatus;
+import dev.jcr.parasite.remote.AmxState;
 import dev.jcr.parasite.remote.Batch;
 import dev.jcr.parasite.remote.OwnedProcess;
 import dev.jcr.parasite.remote.ProcessMemory;
@@ -193,6 +195,9 @@ final class RestoreSession implements AutoCloseable {
       case RestoreStep.SetActions(var signals) -> setActions(signals.getActionsList());
       case RestoreStep.SetIdentity(var identity) -> setIdentity(identity);
       case RestoreStep.ConfigureThread(var thread, int dumpable) -> {
+        if (Xsave.uses(thread.getRegisters().getX8664(), AmxState.TILEDATA)) {
+          AmxState.use(inside(thread.getTid()));
+        }
         ThreadBuilder builder = threadBuilder();
         builder.configure(thread, inside(thread.getTid()));
         builder.credentials(thread, inside(thread.getTid()), dumpable);
@@ -417,6 +422,9 @@ final class RestoreSession implements AutoCloseable {
 
   private void setIdentity(Identity identity) throws CheckpointException {
     OwnedProcess inside = process();
+    if ((identity.getXstatePermissions() >>> AmxState.TILEDATA & 1) != 0) {
+      AmxState.permit(inside);
+    }
     try (Arena arena = Arena.ofConfined()) {
       inside.write(inside.scratch(), FileName.allocate(arena, identity.getWorkingDirectory()));
     }

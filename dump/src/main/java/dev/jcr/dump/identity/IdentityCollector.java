@@ -6,6 +6,7 @@ import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.Identity;
 import dev.jcr.image.v1.ResourceLimit;
 import dev.jcr.parasite.collect.FileIdentities;
+import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Prctl;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.procfs.Proc;
@@ -21,6 +22,9 @@ import java.util.List;
 public final class IdentityCollector {
   /// RLIMIT_CPU to RLIMIT_RTTIME.
   private static final int RESOURCES = 16;
+
+  /// `<asm/prctl.h>`; fails with EINVAL before Linux 5.16 and leaves the word 0.
+  private static final int ARCH_GET_XCOMP_PERM = 0x1022;
 
   private IdentityCollector() {}
 
@@ -40,6 +44,10 @@ public final class IdentityCollector {
     int machineCheckKill = batch.add(Syscall.PRCTL, Prctl.MCE_KILL_GET);
     int ioFlusher = batch.add(Syscall.PRCTL, Prctl.GET_IO_FLUSHER);
     int memoryMerge = batch.add(Syscall.PRCTL, Prctl.GET_MEMORY_MERGE);
+    long permissions = batch.room(8);
+    if (Syscall.ARCH_PRCTL.exists(Kernel.HOST)) {
+      batch.add(Syscall.ARCH_PRCTL, ARCH_GET_XCOMP_PERM, permissions);
+    }
     long limits = batch.room(16 * RESOURCES);
     for (int resource = 0; resource < RESOURCES; resource++) {
       // From inside: prlimit(2) on another uid needs CAP_SYS_RESOURCE.
@@ -68,6 +76,7 @@ public final class IdentityCollector {
             .setThpDisable((int) Math.max(0, results.value(thpDisable)))
             .setMemoryDenyWriteExecute((int) Math.max(0, results.value(denyWriteExecute)))
             .setMachineCheckKill((int) Math.max(0, results.value(machineCheckKill)))
+            .setXstatePermissions(results.word(permissions))
             .setIoFlusher(results.value(ioFlusher) == 1)
             .setMemoryMerge(results.value(memoryMerge) == 1);
     for (int resource = 0; resource < RESOURCES; resource++) {

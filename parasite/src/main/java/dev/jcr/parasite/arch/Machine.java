@@ -29,6 +29,10 @@ public sealed interface Machine permits X8664Machine {
   /// `registers` with another program counter.
   long[] withPc(long[] registers, long pc);
 
+  /// `registers` with a value in the register that injected code takes its one argument from: one
+  /// that no system call uses.
+  long[] withCodeArgument(long[] registers, long value);
+
   /// `registers` with another stack pointer.
   long[] withStack(long[] registers, long stack);
 

@@ -60,6 +60,13 @@ public record X8664Machine() implements Machine {
   }
 
   @Override
+  public long[] withCodeArgument(long[] registers, long value) {
+    long[] changed = registers.clone();
+    changed[RBX] = value;
+    return changed;
+  }
+
+  @Override
   public long[] withStack(long[] registers, long stack) {
     long[] changed = registers.clone();
     changed[RSP] = stack;

@@ -123,6 +123,14 @@ public final class OwnedProcess implements RemoteCalls {
     SyscallStep.toEventStop(tracee);
   }
 
+  /// Runs code that ends in a system call, with `argument` in the register for a code's own use.
+  void runCode(long code, long argument, Syscall last) throws CheckpointException {
+    SyscallStep.run(
+        tracee,
+        machine.withCodeArgument(
+            machine.syscall(base, code, last.number(machine.arch())), argument));
+  }
+
   @Override
   public long scratch() {
     return scratch;
