@@ -13,6 +13,8 @@ import dev.jcr.dump.threads.SleepClock;
 import dev.jcr.dump.threads.ThreadCollector;
 import dev.jcr.dump.timers.TimerCollector;
 import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.CheckpointException.Problem;
 import dev.jcr.image.pages.PageWriter;
 import dev.jcr.image.registers.Xsave;
 import dev.jcr.image.v1.BlockedCall;
@@ -66,6 +68,7 @@ final class Collector implements AutoCloseable {
   private static final long STACK_BOTTOM = 16 * 1024;
 
   private final int pid;
+  private final ProcStat before;
   private final Proc proc;
   private final Host.Builder host;
   private final Machine machine = Machine.of(Kernel.HOST);
@@ -76,17 +79,20 @@ final class Collector implements AutoCloseable {
   private final Gadgets gadgets;
   private final SleepClock sleepClock = new SleepClock();
   private final Map<Integer, InterruptedCall> putBack = new HashMap<>();
+  private final Map<Integer, long[]> aborted = new HashMap<>();
   private final Statistics.Builder statistics = Statistics.newBuilder();
   private long caught;
 
   private Collector(
       int pid,
+      ProcStat before,
       Host.Builder host,
       ProcessMemory memory,
       FileCollector fileCollector,
       PageScan scan,
       Gadgets gadgets) {
     this.pid = pid;
+    this.before = before;
     this.proc = Proc.of(pid);
     this.host = host;
     this.layout = Xsave.Layout.of(host.getX86());
@@ -103,6 +109,7 @@ final class Collector implements AutoCloseable {
       FileCollector files = new FileCollector(pid);
       return new Collector(
           pid,
+          Proc.of(pid).stat(),
           host,
           memory,
           files,
@@ -137,6 +144,7 @@ final class Collector implements AutoCloseable {
   /// @param stoppedAt System.nanoTime of the stop
   ProcessState collect(Freeze freeze, PageWriter pages, long stoppedAt)
       throws CheckpointException, IOException {
+    requireSame();
     Map<Integer, InterruptedCall> calls = interrupted(freeze);
     List<Thread> threads = new ArrayList<>();
     Identity identity;
@@ -144,7 +152,6 @@ final class Collector implements AutoCloseable {
     Timers timers;
     long brk;
     long injected;
-    CriticalSections criticalSections = CriticalSections.read(freeze, memory);
     StoppedThread leader = freeze.leader();
     InterruptedCall leaderCall = call(calls, leader);
     try (Infection infection =
@@ -176,21 +183,16 @@ final class Collector implements AutoCloseable {
         try (Infection.InfectedThread inside = infection.enter(thread, call)) {
           collected = ThreadCollector.collect(proc, thread, call, remaining, inside);
         }
-        criticalSections.putBack(thread.tid());
         threads.add(
             collected
-                .setRegisters(
-                    RegisterCollector.x8664(
-                        thread.tracee(),
-                        criticalSections.aborted(thread.tid(), call.resume(), machine),
-                        layout))
+                .setRegisters(RegisterCollector.x8664(thread.tracee(), call.resume(), layout))
                 .build());
       }
       infection.end();
-      criticalSections.putBack(leader.tid());
       injected = infection.calls();
     }
     List<Smaps> smaps = proc.smaps();
+    refuse(VmaCollector.problems(smaps));
     Files files;
     List<Loss> losses;
     List<Vma> vmas;
@@ -233,6 +235,25 @@ final class Collector implements AutoCloseable {
         .addAllThreads(threads)
         .addAllLosses(losses)
         .build();
+  }
+
+  /// What was looked at before the stop still holds: the same program, no new child.
+  private void requireSame() throws CheckpointException, IOException {
+    ProcStat now = proc.stat();
+    if (now.startTime() != before.startTime()
+        || now.startCode() != before.startCode()
+        || !gadgets.stillIn(memory)) {
+      throw new CheckpointException(
+          Outcome.TARGET_LOST,
+          "cannot dump process " + pid + ": it executed another program meanwhile; try again");
+    }
+    List<Problem> problems = new ArrayList<>();
+    Preflight.children(proc, problems);
+    refuse(problems);
+  }
+
+  private void refuse(List<Problem> problems) throws CheckpointException {
+    Dump.refuse(pid, problems);
   }
 
   /// Lets the process go on. Calls that stopping had made fail are made again, with the time they
@@ -279,6 +300,10 @@ final class Collector implements AutoCloseable {
     List<PendingSignal> shared = SignalCollector.pending(freeze.leader().tracee(), true);
     for (StoppedThread thread : freeze.threads()) {
       // Whether the handler restarts calls is not known yet, and matters to none of those put back.
+      long[] registers = CriticalSections.abort(thread, thread.registers(), machine, memory);
+      if (registers != thread.registers()) {
+        aborted.put(thread.tid(), registers);
+      }
       InterruptedCall call =
           decide(thread, handler(thread, shared).map(_ -> new InterruptedCall.Handler(true)));
       calls.put(thread.tid(), call);
@@ -292,7 +317,7 @@ final class Collector implements AutoCloseable {
 
   private InterruptedCall decide(StoppedThread thread, Optional<InterruptedCall.Handler> handler) {
     return InterruptedCall.x8664(
-        thread.registers(),
+        aborted.getOrDefault(thread.tid(), thread.registers()),
         sleepClock.blocked(thread.tid()),
         handler,
         sleepClock.place(thread.tid()));

@@ -43,7 +43,8 @@ public final class Dump {
     return problems;
   }
 
-  private static void refuse(int pid, List<Problem> problems) throws CheckpointException {
+  /// Throws UNSUPPORTED when there are problems, with all of them.
+  static void refuse(int pid, List<Problem> problems) throws CheckpointException {
     if (!problems.isEmpty()) {
       String message =
           problems.size() == 1

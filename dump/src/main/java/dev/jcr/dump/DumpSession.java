@@ -1,8 +1,8 @@
 package dev.jcr.dump;
 
 import dev.jcr.dump.files.FileCollector;
+import dev.jcr.dump.memory.GuardPages;
 import dev.jcr.image.CheckpointException;
-import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.CheckpointException.Problem;
 import dev.jcr.image.codec.ImageWriter;
 import dev.jcr.image.pages.PageWriter;
@@ -12,7 +12,6 @@ import dev.jcr.image.v1.Manifest;
 import dev.jcr.image.v1.ProcessState;
 import dev.jcr.image.v1.Statistics;
 import dev.jcr.parasite.collect.VmaCollector;
-import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.procfs.Proc;
@@ -58,6 +57,7 @@ final class DumpSession {
   static List<Problem> problems(int pid) throws CheckpointException {
     try {
       List<Problem> problems = new ArrayList<>(VmaCollector.problems(Proc.of(pid).smaps()));
+      problems.addAll(GuardPages.problems(pid));
       try (FileCollector files = new FileCollector(pid)) {
         problems.addAll(files.preflight());
       }
@@ -93,7 +93,7 @@ final class DumpSession {
           statistics.setFrozenTime(micros(stopping, System.nanoTime()));
           pages.release();
         }
-        return publish(freeze, state, stopping);
+        return publish(collector, freeze, state, stopping, stopped);
       }
     } catch (IOException e) {
       throw Preflight.lost(pid, e);
@@ -111,7 +111,8 @@ final class DumpSession {
     return 0;
   }
 
-  private DumpReport publish(Freeze freeze, ProcessState state, long stopping)
+  private DumpReport publish(
+      Collector collector, Freeze freeze, ProcessState state, long stopping, long stopped)
       throws CheckpointException {
     long writing = System.nanoTime();
     String comm = state.getThreads(0).getComm().toStringUtf8();
@@ -122,16 +123,25 @@ final class DumpSession {
         .setMemwriteTime(0)
         .setTotalTime(micros(started, writing))
         .setDescriptors(state.getFiles().getDescriptorsCount());
-    Manifest manifest =
-        image.commit(
-            pid,
-            comm,
-            Creation.newBuilder()
-                .setJcrVersion(Version.VERSION)
-                .setHostName(hostName())
-                .setTime(System.currentTimeMillis() * 1_000_000)
-                .setStatistics(statistics)
-                .build());
+    Manifest manifest;
+    try {
+      manifest =
+          image.commit(
+              pid,
+              comm,
+              Creation.newBuilder()
+                  .setJcrVersion(Version.VERSION)
+                  .setHostName(hostName())
+                  .setTime(System.currentTimeMillis() * 1_000_000)
+                  .setStatistics(statistics)
+                  .build());
+    } catch (CheckpointException e) {
+      if (options.afterwards() != DumpOptions.Afterwards.LEAVE_RUNNING) {
+        // The process goes on; its sleeps end when they would have.
+        collector.thaw(freeze, state, stopped);
+      }
+      throw e;
+    }
     switch (options.afterwards()) {
       case KILL -> kill(freeze);
       case LEAVE_STOPPED -> {
@@ -166,11 +176,7 @@ final class DumpSession {
   /// After SIGKILL the tracer has to take every thread's end before the process's parent sees its
   /// own.
   private void kill(Freeze freeze) throws CheckpointException {
-    try (Fd _ = Fd.ofProcess(pid)) {
-      Kernel.raw(Syscall.KILL, pid, SIGKILL);
-    } catch (IOException e) {
-      throw new CheckpointException(Outcome.TARGET_LOST, String.valueOf(e.getMessage()), e);
-    }
+    Kernel.raw(Syscall.KILL, pid, SIGKILL);
     List<StoppedThread> threads = freeze.threads();
     for (int i = threads.size() - 1; i >= 0; i--) {
       while (!threads.get(i).tracee().await().ended()) {

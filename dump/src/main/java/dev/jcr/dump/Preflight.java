@@ -171,7 +171,8 @@ final class Preflight {
     }
   }
 
-  private static void children(Proc proc, List<Problem> problems) throws IOException {
+  /// Child processes, each a problem.
+  static void children(Proc proc, List<Problem> problems) throws IOException {
     for (int tid : proc.tasks()) {
       String children;
       try {
@@ -215,9 +216,13 @@ final class Preflight {
 
   private static void thread(Proc proc, int tid, List<Problem> problems) throws IOException {
     ProcStatus status = proc.status(tid);
-    if (status.state() == 'Z') {
+    if (status.state() == 'Z' && tid == status.tgid()) {
       problems.add(
-          new Problem("thread", "thread " + tid, "it has ended but is still a zombie", ""));
+          new Problem(
+              "thread",
+              "leader thread " + tid,
+              "it has ended while other threads go on",
+              "not supported yet"));
     }
     if (status.seccomp() != 0) {
       problems.add(

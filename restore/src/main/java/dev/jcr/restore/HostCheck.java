@@ -10,6 +10,7 @@ import dev.jcr.image.registers.Xsave;
 import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.Host;
 import dev.jcr.image.v1.ProcessState;
+import dev.jcr.image.v1.Resume;
 import dev.jcr.image.v1.Thread;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.VmaKind;
@@ -63,11 +64,44 @@ final class HostCheck {
                   .formatted(state.getHost().getPageSize(), host.getPageSize()),
               "restore it on a kernel with the same page size"));
     }
+    unsupported(state, problems);
     cpu(state, host, problems);
     vdso(state, problems);
     files(state, problems);
     ids(state, problems);
     return problems;
+  }
+
+  /// What a dump of this version refuses, and an image could hold all the same.
+  private static void unsupported(ProcessState state, List<Problem> problems) {
+    if (state.getThreadsList().stream().anyMatch(t -> t.getSeccomp().getMode() != 0)) {
+      problems.add(new Problem("seccomp", "image", "it has seccomp state, not supported yet", ""));
+    }
+    if (!state.getIdentity().getRootDirectory().equals("/")) {
+      problems.add(
+          new Problem("identity", "image", "its root directory is not /, not supported yet", ""));
+    }
+    if (state.getMemory().getLockFuture() != 0) {
+      problems.add(new Problem("memory", "image", "it has mlockall(2), not supported yet", ""));
+    }
+    for (Vma vma : state.getMemory().getVmasList()) {
+      if (vma.getProtectionKey() != 0) {
+        problems.add(new Problem("vma", "image", "it has protection keys, not supported yet", ""));
+        break;
+      }
+    }
+    for (Thread thread : state.getThreadsList()) {
+      boolean whole =
+          thread.getCredentials().getUidsCount() == 4
+              && thread.getCredentials().getGidsCount() == 4
+              && thread.hasScheduling()
+              && (thread.getBlockedCall().getResume() != Resume.RESUME_AGAIN
+                  || thread.getBlockedCall().getArgumentsCount() == 6);
+      if (!whole) {
+        problems.add(
+            new Problem("thread", "thread " + thread.getTid(), "its record is incomplete", ""));
+      }
+    }
   }
 
   private static void cpu(ProcessState state, Host host, List<Problem> problems) {

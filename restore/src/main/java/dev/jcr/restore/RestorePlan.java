@@ -104,8 +104,9 @@ final class RestorePlan {
     finish.add(new RestoreStep.SetActions(state.getSignals()));
     finish.add(new RestoreStep.SetIdentity(state.getIdentity()));
     for (Thread thread : threads) {
-      finish.add(new RestoreStep.ConfigureThread(thread, state.getIdentity().getDumpable()));
+      finish.add(new RestoreStep.ConfigureThread(thread));
     }
+    finish.add(new RestoreStep.SetDumpable(state.getIdentity().getDumpable()));
     finish.add(new RestoreStep.QueueSignals(state.getSignals(), threads));
     finish.add(new RestoreStep.ProvePages());
     finish.add(new RestoreStep.RegisterRseq(threads));

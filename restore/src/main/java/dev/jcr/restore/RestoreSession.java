@@ -60,6 +60,9 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 
 /// Executes a plan on the tracer thread. Until [#thaw] the new process is killed by the kernel if
@@ -67,10 +70,13 @@ import org.jspecify.annotations.Nullable;
 final class RestoreSession implements AutoCloseable {
   private static final int SIGKILL = 9;
   private static final int SIGSTOP = 19;
+  private static final int SIGCHLD = 17;
   private static final int ANY_OBJECT = 1;
   private static final long ALL_BLOCKED = -1L;
 
-  /// CLONE_PARENT: jcr, not the stub, becomes the parent.
+  /// CLONE_PARENT: jcr, not the stub, becomes the parent, and can wait for the process. A detached
+  /// one is the stub's child and goes to init when the stub ends: were it jcr's, jcr's end would
+  /// make a stopped group an orphaned one, which the kernel hangs up.
   private static final long CLONE_PARENT = 0x8000;
 
   /// CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM.
@@ -87,6 +93,7 @@ final class RestoreSession implements AutoCloseable {
   private final boolean foreground;
   private final List<Timing> timings = new ArrayList<>();
   private final FileCopies copies = new FileCopies();
+  private final List<Tracee> born = new ArrayList<>();
   private final List<String> notes = new ArrayList<>();
   private final Map<Integer, OwnedProcess> threads = new LinkedHashMap<>();
   private final Map<Integer, long[]> loaded = new LinkedHashMap<>();
@@ -194,13 +201,19 @@ final class RestoreSession implements AutoCloseable {
       case RestoreStep.CreateThread(int tid) -> createThread(tid);
       case RestoreStep.SetActions(var signals) -> setActions(signals.getActionsList());
       case RestoreStep.SetIdentity(var identity) -> setIdentity(identity);
-      case RestoreStep.ConfigureThread(var thread, int dumpable) -> {
+      case RestoreStep.ConfigureThread(var thread) -> {
         if (Xsave.uses(thread.getRegisters().getX8664(), AmxState.TILEDATA)) {
           AmxState.use(inside(thread.getTid()));
         }
         ThreadBuilder builder = threadBuilder();
         builder.configure(thread, inside(thread.getTid()));
-        builder.credentials(thread, inside(thread.getTid()), dumpable);
+        builder.credentials(thread, inside(thread.getTid()));
+      }
+      case RestoreStep.SetDumpable(int dumpable) -> {
+        // 2 (root only) cannot be set; a change of credentials gives it where it was.
+        if (dumpable <= 1) {
+          process().require("set dumpable", Syscall.PRCTL, Prctl.SET_DUMPABLE, dumpable);
+        }
       }
       case RestoreStep.QueueSignals(var signals, var all) -> {
         queue(process(), signals.getPendingList(), false);
@@ -242,7 +255,7 @@ final class RestoreSession implements AutoCloseable {
   }
 
   private void create(long stubBase, int pid) throws CheckpointException, IOException {
-    stubPid = StubProgram.start(stubBase);
+    stubPid = foreground ? startFromLastingThread(stubBase) : StubProgram.start(stubBase);
     Tracee stub =
         Tracee.seize(stubPid, OPTIONS)
             .orElseThrow(() ->
@@ -255,12 +268,13 @@ final class RestoreSession implements AutoCloseable {
       long syscallAt = StubProgram.syscallAddress(stubBase);
       OwnedProcess inStub = new OwnedProcess(machine, stub, stubMemory, base, syscallAt);
       long stack = machine.sp(base) - 4096;
-      long child = cloneWithTid(inStub, stack, CLONE_PARENT, pid);
+      long child = cloneWithTid(inStub, stack, foreground ? CLONE_PARENT : 0, pid);
       if (child == -Errno.EEXIST) {
         throw pidInUse(pid, pid);
       }
       requireClone("create process " + pid, child);
       Tracee tracee = Tracee.attached(pid);
+      born.addFirst(tracee);
       awaitEventStop(tracee);
       ProcessMemory memory = ProcessMemory.open(pid);
       OwnedProcess created =
@@ -274,12 +288,40 @@ final class RestoreSession implements AutoCloseable {
     killStub();
   }
 
+  /// The parent of a task is a thread: its end would send the parent-death signal. This one lasts
+  /// as long as jcr.
+  private static int startFromLastingThread(long stubBase) throws CheckpointException, IOException {
+    FutureTask<Integer> start = new FutureTask<>(() -> StubProgram.start(stubBase));
+    java.lang.Thread.ofPlatform()
+        .daemon()
+        .name("jcr-parent")
+        .start(() -> {
+          start.run();
+          while (true) {
+            LockSupport.park();
+          }
+        });
+    try {
+      return start.get();
+    } catch (ExecutionException e) {
+      if (e.getCause() instanceof IOException failure) {
+        throw failure;
+      }
+      throw new IllegalStateException(e.getCause());
+    } catch (InterruptedException e) {
+      throw new CheckpointException(
+          Outcome.FAILED, "cannot start the stub program: interrupted", e);
+    }
+  }
+
   /// clone3(2) with set_tid; the arguments lie at `scratch`.
   private long cloneWithTid(OwnedProcess in, long scratch, long flags, int tid)
       throws CheckpointException {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment arguments = arena.allocate(CLONE_ARGS_SIZE + 8, 8);
       arguments.set(JAVA_LONG, 0, flags);
+      // A child of jcr or a thread takes its exit signal from the caller.
+      arguments.set(JAVA_LONG, 32, flags == 0 ? SIGCHLD : 0);
       arguments.set(JAVA_LONG, 64, scratch + CLONE_ARGS_SIZE);
       arguments.set(JAVA_LONG, 72, 1);
       arguments.set(JAVA_INT, CLONE_ARGS_SIZE, tid);
@@ -388,6 +430,7 @@ final class RestoreSession implements AutoCloseable {
     }
     requireClone("create thread " + tid, result);
     Tracee tracee = Tracee.attached(tid);
+    born.addFirst(tracee);
     awaitEventStop(tracee);
     OwnedProcess thread =
         new OwnedProcess(machine, tracee, leader.memory(), leader.base(), leader.syscallAt());
@@ -442,6 +485,12 @@ final class RestoreSession implements AutoCloseable {
     prctl(identity.getIoFlusher() ? 1 : 0, 0, Prctl.SET_IO_FLUSHER, "I/O flusher");
     prctl(identity.getMemoryMerge() ? 1 : 0, 0, Prctl.SET_MEMORY_MERGE, "memory merge");
     prctl(identity.getMemoryDenyWriteExecute(), 0, Prctl.SET_MDWE, "memory deny write execute");
+    for (int command = 2; command <= 8; command += 2) {
+      // MEMBARRIER_CMD_REGISTER_*: bits 2, 4, 6 and 8.
+      if ((identity.getMembarrierRegistrations() >>> command & 1) != 0) {
+        inside.require("register for membarrier", Syscall.MEMBARRIER, 1L << command, 0, 0);
+      }
+    }
     if (identity.getTimestampCounterMode() > 1) {
       inside.require(
           "set the TSC mode", Syscall.PRCTL, Prctl.SET_TSC, identity.getTimestampCounterMode());
@@ -467,9 +516,7 @@ final class RestoreSession implements AutoCloseable {
                   .putLong(limit.getHard())
                   .array());
       batch.require(
-          "set limit "
-              + limit.getResource()
-              + " (raising a hard limit needs CAP_SYS_RESOURCE)",
+          "set limit " + limit.getResource() + " (raising a hard limit needs CAP_SYS_RESOURCE)",
           Syscall.PRLIMIT64,
           0,
           limit.getResource(),
@@ -704,7 +751,8 @@ final class RestoreSession implements AutoCloseable {
     }
     int stoppedBy = state.getSignals().getStoppedBy();
     if (stopped || stoppedBy != 0) {
-      Kernel.raw(Syscall.KILL, process().tid(), stopped ? SIGSTOP : stoppedBy);
+      // SIGTSTP and its like do not stop an orphaned group, or one that handles or blocks them.
+      Kernel.raw(Syscall.KILL, process().tid(), SIGSTOP);
     }
     SleepResumer sleeps = new SleepResumer(machine, process().memory());
     copies.keep();
@@ -724,22 +772,18 @@ final class RestoreSession implements AutoCloseable {
 
   @Override
   public void close() throws CheckpointException {
-    if (process != null) {
-      if (!done) {
-        Kernel.raw(Syscall.KILL, process.tid(), SIGKILL);
-        List<OwnedProcess> all = new ArrayList<>(threads.values());
-        for (int i = all.size() - 1; i >= 0; i--) {
-          while (!all.get(i).tracee().await().ended()) {
-            // Its exit on the way.
-          }
+    if (!done && !born.isEmpty()) {
+      Kernel.raw(Syscall.KILL, born.getLast().tid(), SIGKILL);
+      // Threads first: the leader's end is seen only after theirs.
+      for (Tracee tracee : born) {
+        while (!tracee.await().ended()) {
+          // Its exit on the way.
         }
       }
+    }
+    if (process != null) {
       process.memory().close();
       process = null;
-      if (files != null) {
-        files.close();
-        files = null;
-      }
     }
     copies.close();
     killStub();

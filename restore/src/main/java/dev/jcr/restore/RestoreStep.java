@@ -158,10 +158,18 @@ public sealed interface RestoreStep {
   }
 
   /// Lists, stacks, scheduling, credentials of a thread.
-  record ConfigureThread(Thread thread, int dumpable) implements RestoreStep {
+  record ConfigureThread(Thread thread) implements RestoreStep {
     @Override
     public String describe() {
       return "configure thread " + thread.getTid();
+    }
+  }
+
+  /// PR_SET_DUMPABLE, after the last change of credentials, which resets it.
+  record SetDumpable(int dumpable) implements RestoreStep {
+    @Override
+    public String describe() {
+      return "dumpable " + dumpable;
     }
   }
 

@@ -26,6 +26,8 @@ public final class IdentityCollector {
   /// `<asm/prctl.h>`; fails with EINVAL before Linux 5.16 and leaves the word 0.
   private static final int ARCH_GET_XCOMP_PERM = 0x1022;
 
+  private static final int MEMBARRIER_CMD_GET_REGISTRATIONS = 1 << 9;
+
   private IdentityCollector() {}
 
   public static Identity collect(Proc proc, Infection.InfectedThread thread)
@@ -48,6 +50,8 @@ public final class IdentityCollector {
     if (Syscall.ARCH_PRCTL.exists(Kernel.HOST)) {
       batch.add(Syscall.ARCH_PRCTL, ARCH_GET_XCOMP_PERM, permissions);
     }
+    // Since Linux 6.3.
+    int membarrier = batch.add(Syscall.MEMBARRIER, MEMBARRIER_CMD_GET_REGISTRATIONS, 0, 0);
     long limits = batch.room(16 * RESOURCES);
     for (int resource = 0; resource < RESOURCES; resource++) {
       // From inside: prlimit(2) on another uid needs CAP_SYS_RESOURCE.
@@ -76,6 +80,7 @@ public final class IdentityCollector {
             .setThpDisable((int) Math.max(0, results.value(thpDisable)))
             .setMemoryDenyWriteExecute((int) Math.max(0, results.value(denyWriteExecute)))
             .setMachineCheckKill((int) Math.max(0, results.value(machineCheckKill)))
+            .setMembarrierRegistrations((int) Math.max(0, results.value(membarrier)))
             .setXstatePermissions(results.word(permissions))
             .setIoFlusher(results.value(ioFlusher) == 1)
             .setMemoryMerge(results.value(memoryMerge) == 1);

@@ -22,6 +22,7 @@ public final class PageDumper {
   /// The address space; shared objects have their own ids.
   private static final int PROCESS_SPACE = 0;
 
+  private static final int MAP_DROPPABLE = 8;
   private static final int PAGE = 4096;
   private static final int SEEK_DATA = 3;
   private static final int SEEK_HOLE = 4;
@@ -90,7 +91,13 @@ public final class PageDumper {
     return bytes[0];
   }
 
+  /// Droppable memory comes back empty: it holds the state of random number generators, which two
+  /// copies of a process must not share.
   private static boolean isPrivate(Vma vma) {
+    return (vma.getFlags() & MAP_DROPPABLE) == 0 && isPrivateKind(vma);
+  }
+
+  private static boolean isPrivateKind(Vma vma) {
     return vma.getKind() == VmaKind.VMA_PRIVATE_ANONYMOUS
         || vma.getKind() == VmaKind.VMA_PRIVATE_FILE;
   }

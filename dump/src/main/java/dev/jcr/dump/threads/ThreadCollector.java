@@ -49,6 +49,12 @@ public final class ThreadCollector {
       throws CheckpointException, IOException {
     int tid = stopped.tid();
     ProcStatus status = proc.status(tid);
+    if (status.seccomp() != 0) {
+      // Since the pre-flight. An injected call could be what its filter kills for.
+      throw new CheckpointException(
+          CheckpointException.Outcome.UNSUPPORTED,
+          "cannot dump thread " + tid + ": seccomp is not supported yet");
+    }
     Thread.Builder thread =
         Thread.newBuilder()
             .setTid(tid)

@@ -58,8 +58,8 @@ public sealed interface Machine permits X8664Machine {
   /// does not use the stack.
   byte[] returningCode(long[] resume, long signalMask);
 
-  /// The first two parts of [#returningCode] alone, ending in a trap: for a process that has nothing
-  /// to return to.
+  /// The first two parts of [#returningCode] alone, ending in a trap: for a process that has
+  /// nothing to return to.
   byte[] batchCode();
 
   /// Offset in [#returningCode] of the instruction for single calls.

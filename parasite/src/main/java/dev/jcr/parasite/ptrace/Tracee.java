@@ -8,6 +8,8 @@ import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.procfs.Proc;
+import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
@@ -20,6 +22,7 @@ import java.util.Optional;
 /// Preconditions: every method but [#seize] and [#interrupt] needs the task to be stopped.
 public final class Tracee {
   private static final int SIGINFO_SIZE = 128;
+  private static final int SIGKILL = 9;
 
   private final int tid;
   private final Thread owner = Thread.currentThread();
@@ -38,6 +41,10 @@ public final class Tracee {
     if (result == -Errno.ESRCH) {
       return Optional.empty();
     }
+    // A dying thread gives EPERM as well.
+    if (result == -Errno.EPERM && ending(tid)) {
+      return Optional.empty();
+    }
     if (result == -Errno.EPERM) {
       throw new CheckpointException(
           Outcome.PERMISSION,
@@ -48,6 +55,15 @@ public final class Tracee {
     }
     tracee.check("seize", result);
     return Optional.of(tracee);
+  }
+
+  private static boolean ending(int tid) {
+    try {
+      char state = Proc.of(tid).stat().state();
+      return state == 'Z' || state == 'X';
+    } catch (IOException _) {
+      return true;
+    }
   }
 
   /// A task that the kernel attached by itself (`PTRACE_O_TRACECLONE`, `PTRACE_O_TRACEFORK`).
@@ -139,6 +155,10 @@ public final class Tracee {
       MemorySegment status = arena.allocate(JAVA_INT);
       long result =
           Kernel.raw(Syscall.WAIT4, tid, status.address(), Ptrace.WALL | Ptrace.WNOHANG, 0);
+      if (result == -Errno.ECHILD) {
+        // Gone without a word: another thread executed a program.
+        return Optional.of(new WaitStatus.Killed(SIGKILL));
+      }
       return result == tid
           ? Optional.of(WaitStatus.decode(status.get(JAVA_INT, 0)))
           : Optional.empty();

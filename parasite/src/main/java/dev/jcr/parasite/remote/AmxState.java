@@ -19,10 +19,24 @@ public final class AmxState {
 
   /// ldtilecfg [rbx]; tilezero tmm0; tilerelease; syscall; int3 (Intel SDM vol. 2).
   private static final byte[] USE_A_TILE = {
-    (byte) 0xc4, (byte) 0xe2, 0x78, 0x49, 0x03, // ldtilecfg [rbx]
-    (byte) 0xc4, (byte) 0xe2, 0x7b, 0x49, (byte) 0xc0, // tilezero tmm0
-    (byte) 0xc4, (byte) 0xe2, 0x78, 0x49, (byte) 0xc0, // tilerelease
-    0x0f, 0x05, (byte) 0xcc
+    (byte) 0xc4,
+    (byte) 0xe2,
+    0x78,
+    0x49,
+    0x03, // ldtilecfg [rbx]
+    (byte) 0xc4,
+    (byte) 0xe2,
+    0x7b,
+    0x49,
+    (byte) 0xc0, // tilezero tmm0
+    (byte) 0xc4,
+    (byte) 0xe2,
+    0x78,
+    0x49,
+    (byte) 0xc0, // tilerelease
+    0x0f,
+    0x05,
+    (byte) 0xcc
   };
 
   private AmxState() {}
@@ -46,8 +60,7 @@ public final class AmxState {
       memory.set(JAVA_BYTE, 0, (byte) 1); // palette 1
       memory.set(JAVA_BYTE, 16, (byte) 64); // tile 0: 64 bytes a row ...
       memory.set(JAVA_BYTE, 48, (byte) 1); // ... one row
-      MemorySegment.copy(
-          USE_A_TILE, 0, memory, JAVA_BYTE, TILE_CONFIG_SIZE, USE_A_TILE.length);
+      MemorySegment.copy(USE_A_TILE, 0, memory, JAVA_BYTE, TILE_CONFIG_SIZE, USE_A_TILE.length);
       inside.write(config, memory);
     }
     inside.runCode(code, config, Syscall.GETPID);

@@ -79,8 +79,7 @@ public final class Batch {
     for (int i = 0; i < calls.size(); i++) {
       Call call = calls.get(i);
       words[i * RECORD_WORDS] = call.syscall().number(arch);
-      System.arraycopy(
-          call.arguments(), 0, words, i * RECORD_WORDS + 1, call.arguments().length);
+      System.arraycopy(call.arguments(), 0, words, i * RECORD_WORDS + 1, call.arguments().length);
     }
     return words;
   }

@@ -3,6 +3,7 @@ package dev.jcr.parasite.remote;
 import dev.jcr.image.CheckpointException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 import java.util.List;
 
 /// Instructions that a process already has, by whose addresses its first injected call runs without
@@ -61,6 +62,17 @@ public record Gadgets(long syscall, long syscallReturn, long signalReturn) {
       }
     }
     return 0;
+  }
+
+  /// The instructions are still where they were found: the process did not execute another program
+  /// or unmap a library since.
+  public boolean stillIn(ProcessMemory memory) throws CheckpointException {
+    return (syscall == 0 || Arrays.equals(memory.bytes(syscall, SYSCALL.length), SYSCALL))
+        && (syscallReturn == 0
+            || Arrays.equals(memory.bytes(syscallReturn, SYSCALL_RET.length), SYSCALL_RET))
+        && (signalReturn == 0
+            || Arrays.equals(memory.bytes(signalReturn, SIGRETURN.length), SIGRETURN)
+            || Arrays.equals(memory.bytes(signalReturn, SIGRETURN_SHORT.length), SIGRETURN_SHORT));
   }
 
   /// The first call can be made so that the thread finds its way back if jcr is killed in it.

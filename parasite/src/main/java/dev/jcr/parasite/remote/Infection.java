@@ -157,19 +157,22 @@ public final class Infection implements AutoCloseable {
     if (frame != null) {
       registers = machine.withStack(registers, stackBottom.address());
     }
-    // Registers before the mask: from here on the thread would find its way back.
-    tracee.setGeneral(registers);
-    tracee.setSignalMask(ALL_BLOCKED);
-    SyscallStep.run(tracee, registers);
-    long result = machine.result(tracee.general(machine.words()));
-    calls++;
-    SyscallStep.toEventStop(tracee);
-    tracee.setSignalMask(first.signalMask());
-    tracee.setGeneral(firstCall.live());
-    if (saved != null) {
-      memory.writeForced(stackBottom.address(), saved);
+    try {
+      // Registers before the mask: from here on the thread would find its way back.
+      tracee.setGeneral(registers);
+      tracee.setSignalMask(ALL_BLOCKED);
+      SyscallStep.run(tracee, registers);
+      long result = machine.result(tracee.general(machine.words()));
+      calls++;
+      SyscallStep.toEventStop(tracee);
+      return result;
+    } finally {
+      tracee.setSignalMask(first.signalMask());
+      tracee.setGeneral(firstCall.live());
+      if (saved != null) {
+        memory.writeForced(stackBottom.address(), saved);
+      }
     }
-    return result;
   }
 
   /// Prepares a thread for calls; closing puts it back. One thread at a time.

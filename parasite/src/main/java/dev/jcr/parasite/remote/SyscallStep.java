@@ -58,10 +58,11 @@ final class SyscallStep {
           if (stopped == signal && at == pc) {
             return;
           }
-          if (stopped != SIGSTOP) {
+          if (stopped != SIGSTOP && stopped != signal) {
             throw unexpected(tracee, "signal " + stopped);
           }
-          tracee.resume(stopped);
+          // Somebody else's of the same number: nobody handles it, so it goes unnoticed.
+          tracee.resume(stopped == signal ? 0 : stopped);
         }
         case WaitStatus.SyscallStop _, WaitStatus.EventStop _, WaitStatus.GroupStop _ ->
             tracee.resume(0);

@@ -13,6 +13,7 @@ import dev.jcr.parasite.remote.ProcessMemory;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 import java.util.Optional;
 import java.util.concurrent.locks.LockSupport;
 
@@ -177,6 +178,7 @@ public final class SleepResumer {
     long address = sleep.arguments()[timed.get().argument()];
     byte[] own = memory.bytes(address, 16);
     writeTimespec(address, sleep.remaining());
+    byte[] lent = memory.bytes(address, 16);
     try {
       tracee.detach(0);
       long deadline = System.nanoTime() + PATIENCE_NANOS;
@@ -184,7 +186,10 @@ public final class SleepResumer {
         LockSupport.parkNanos(POLL_NANOS);
       }
     } finally {
-      memory.writeForced(address, own);
+      // The call may have ended at once, and the memory be in use for something else by now.
+      if (Arrays.equals(memory.bytes(address, 16), lent)) {
+        memory.writeForced(address, own);
+      }
     }
   }
 

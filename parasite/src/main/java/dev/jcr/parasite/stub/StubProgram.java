@@ -21,12 +21,38 @@ public final class StubProgram {
   private static final int PAGE = 4096;
   private static final int MFD_CLOEXEC = 1;
 
-  /// 1: mov eax, 34 (pause); syscall; jmp 1b
+  /// prctl(PR_SET_PDEATHSIG, SIGKILL), so that it does not outlive a killed jcr; then 1: mov eax,
+  /// 34 (pause); syscall; jmp 1b
   private static final byte[] X86_64 = {
-    (byte) 0xb8, 34, 0, 0, 0, 0x0f, 0x05, (byte) 0xeb, (byte) 0xf7
+    (byte) 0xb8,
+    (byte) 157,
+    0,
+    0,
+    0, // mov eax, 157 (prctl)
+    (byte) 0xbf,
+    1,
+    0,
+    0,
+    0, // mov edi, 1
+    (byte) 0xbe,
+    9,
+    0,
+    0,
+    0, // mov esi, 9
+    0x0f,
+    0x05, // syscall
+    (byte) 0xb8,
+    34,
+    0,
+    0,
+    0,
+    0x0f,
+    0x05,
+    (byte) 0xeb,
+    (byte) 0xf7
   };
 
-  private static final int X86_64_SYSCALL = 5;
+  private static final int X86_64_SYSCALL = 22;
 
   private StubProgram() {}
 

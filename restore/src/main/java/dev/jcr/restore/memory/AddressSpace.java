@@ -31,6 +31,7 @@ public final class AddressSpace {
   private static final int PROT_ALL = 7;
   private static final int MAP_SHARED = 1;
   private static final int MAP_PRIVATE = 2;
+  private static final int MAP_DROPPABLE = 8;
   private static final int MAP_ANONYMOUS = 0x20;
   private static final int MAP_FIXED_NOREPLACE = 0x100000;
   private static final int MREMAP_MAYMOVE_FIXED = 3;
@@ -136,7 +137,10 @@ public final class AddressSpace {
     long length = vma.getEnd() - vma.getStart();
     boolean shared =
         vma.getKind() == VmaKind.VMA_SHARED_FILE || vma.getKind() == VmaKind.VMA_SHARED_MEMORY;
-    int flags = vma.getFlags() | MAP_FIXED_NOREPLACE | (shared ? MAP_SHARED : MAP_PRIVATE);
+    // MAP_DROPPABLE is a type of its own, beside shared and private.
+    boolean droppable = (vma.getFlags() & MAP_DROPPABLE) != 0;
+    int type = droppable ? 0 : shared ? MAP_SHARED : MAP_PRIVATE;
+    int flags = vma.getFlags() | MAP_FIXED_NOREPLACE | type;
     long fd;
     if (vma.getObjectId() != 0) {
       fd = objectFd.of(vma.getObjectId());

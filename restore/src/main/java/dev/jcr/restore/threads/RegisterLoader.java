@@ -45,7 +45,13 @@ public final class RegisterLoader {
     }
     for (int i = 0; i < registers.getDebugCount(); i++) {
       int number = i < 4 ? i : i + 2;
-      tracee.pokeUser(DEBUG_REGISTERS + 8L * number, registers.getDebug(i));
+      long result = tracee.pokeUser(DEBUG_REGISTERS + 8L * number, registers.getDebug(i));
+      if (result < 0) {
+        throw new CheckpointException(
+            Outcome.FAILED,
+            "cannot write debug register %d of thread %d: %s"
+                .formatted(number, thread.getTid(), Errno.describe((int) -result)));
+      }
     }
     tracee.setGeneral(general);
   }

@@ -16,7 +16,6 @@ import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.procfs.ProcStatus;
 import dev.jcr.parasite.remote.Batch;
 import dev.jcr.parasite.remote.OwnedProcess;
-import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -42,7 +41,7 @@ public final class ThreadBuilder {
   private final ProcStatus fresh;
 
   /// @param fresh /proc/PID/status of the new process before any of its credentials changed: all
-  ///     its threads begin with them
+  ///   its threads begin with them
   public ThreadBuilder(int pid, ProcStatus fresh) {
     this.pid = pid;
     this.fresh = fresh;
@@ -118,8 +117,7 @@ public final class ThreadBuilder {
         }
         // Setting it can wait for the CPU that the thread is queued on: not where it is right.
         MemorySegment own = arena.allocate(JAVA_LONG, AFFINITY_WORDS);
-        long size =
-            Kernel.raw(Syscall.SCHED_GETAFFINITY, tid, own.byteSize(), own.address());
+        long size = Kernel.raw(Syscall.SCHED_GETAFFINITY, tid, own.byteSize(), own.address());
         boolean same =
             size >= mask.byteSize()
                 && own.asSlice(0, mask.byteSize()).mismatch(mask) < 0
@@ -189,8 +187,7 @@ public final class ThreadBuilder {
 
   /// setresuid(2) and the rest, in the one order in which each step still has the right to be done.
   /// Calls made in a task change that task alone: what libc does for all threads is done for each.
-  public void credentials(Thread thread, OwnedProcess inside, int dumpable)
-      throws CheckpointException, IOException {
+  public void credentials(Thread thread, OwnedProcess inside) throws CheckpointException {
     Credentials wanted = thread.getCredentials();
     int tid = thread.getTid();
     ProcStatus own = fresh;
@@ -218,9 +215,6 @@ public final class ThreadBuilder {
     if (wanted.getNoNewPrivs()) {
       inside.require("set no_new_privs", Syscall.PRCTL, Prctl.SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     }
-    if (tid == pid && dumpable <= 1) {
-      inside.require("set dumpable", Syscall.PRCTL, Prctl.SET_DUMPABLE, dumpable);
-    }
   }
 
   /// Only what differs: a user who may not change ids can still give up capabilities.
@@ -237,7 +231,7 @@ public final class ThreadBuilder {
           "keep capabilities" + of,
           Syscall.PRCTL,
           Prctl.SET_SECUREBITS,
-          wanted.getSecurebits() | SECBIT_NO_SETUID_FIXUP | SECBIT_KEEP_CAPS);
+          SECBIT_NO_SETUID_FIXUP | SECBIT_KEEP_CAPS);
     }
     bounding(tid, wanted, own, inside);
     if (!sameIds) {
@@ -252,8 +246,7 @@ public final class ThreadBuilder {
     capabilities(wanted, inside, of);
   }
 
-  private static void bounding(
-      int tid, Credentials wanted, ProcStatus own, OwnedProcess inside)
+  private static void bounding(int tid, Credentials wanted, ProcStatus own, OwnedProcess inside)
       throws CheckpointException {
     for (int capability = 0; capability < 64; capability++) {
       boolean has = (own.capBnd() >>> capability & 1) != 0;
