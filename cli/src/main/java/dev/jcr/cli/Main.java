@@ -48,7 +48,12 @@ public final class Main {
     Failures failures = new Failures(args);
     line.setParameterExceptionHandler(failures);
     line.setExecutionExceptionHandler(failures);
-    int exitCode = line.execute(args);
+    int exitCode;
+    try {
+      exitCode = line.execute(args);
+    } catch (Error e) {
+      exitCode = failures.bug(line, e);
+    }
     out.flush();
     err.flush();
     return exitCode;

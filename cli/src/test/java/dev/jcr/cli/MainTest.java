@@ -2,11 +2,14 @@ package dev.jcr.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import picocli.CommandLine;
 
 /// The command line in-process: what it prints where, and how it ends.
 final class MainTest {
@@ -99,6 +102,24 @@ final class MainTest {
       assertThat(run.err).startsWith("jcr: cannot read image " + missing + ": ENOENT");
     }
     assertThat(jcr("diff", missing, missing).exitCode).isEqualTo(4);
+  }
+
+  @Test
+  void aBugIsReportedWithAFile() throws IOException {
+    StringWriter err = new StringWriter();
+    CommandLine line = Main.commandLine();
+    line.setErr(new PrintWriter(err));
+    int exitCode = new Failures("dump", "1").bug(line, new IllegalStateException("on purpose"));
+    assertThat(exitCode).isEqualTo(70);
+    assertThat(err.toString())
+        .startsWith(
+            "jcr: this is a bug in jcr: java.lang.IllegalStateException: on purpose;"
+                + " please report it with ");
+    Path report = Path.of(err.toString().strip().replaceAll(".* with ", ""));
+    assertThat(Files.readString(report))
+        .startsWith("jcr 0.1.0, arguments [dump, 1]\njava ")
+        .contains("IllegalStateException: on purpose", "MainTest.aBugIsReportedWithAFile");
+    Files.delete(report);
   }
 
   @Test
