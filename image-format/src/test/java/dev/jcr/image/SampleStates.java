@@ -265,7 +265,7 @@ public final class SampleStates {
                 .setFlags(04000)
                 .setPipe(
                     PipeEnd.newBuilder()
-                        .setInode(77)
+                        .setPipeId(77)
                         .setCapacity(65536)
                         .setContent(ByteString.copyFromUtf8("waiting"))
                         .setOutside(true)))

@@ -29,7 +29,7 @@ final class Pipes {
   static void describe(Scene scene, OpenFile file, Description.Builder description)
       throws IOException, Refusal {
     boolean fifo = !file.link().startsWith("pipe:[");
-    PipeEnd.Builder pipe = PipeEnd.newBuilder().setInode(file.stat().inode());
+    PipeEnd.Builder pipe = PipeEnd.newBuilder().setPipeId(firstEnd(scene, file));
     Optional<String> holder = scene.outside().holder(file);
     if (holder.isPresent()) {
       String what = fifo ? "the FIFO " + file.link() : "a pipe";
@@ -72,6 +72,14 @@ final class Pipes {
         && b.stat().is(Fcntl.S_IFIFO)
         && a.stat().sameFile(b.stat())
         && (a.flags() & OpenFlags.O_PATH) == 0;
+  }
+
+  private static int firstEnd(Scene scene, OpenFile file) {
+    return scene.table().files().stream()
+        .filter(other -> samePipe(other, file))
+        .findFirst()
+        .orElse(file)
+        .id();
   }
 
   private static boolean insideHas(Scene scene, OpenFile file, boolean reader) {

@@ -50,7 +50,9 @@ final class SharedObjects implements AutoCloseable {
             .setSize(stat.size())
             .setMode(stat.mode())
             .setUid(stat.uid())
-            .setGid(stat.gid());
+            .setGid(stat.gid())
+            .setMtimeSeconds(stat.mtimeSeconds())
+            .setMtimeNanos(stat.mtimeNanos());
     long seals = FdCalls.fcntl(borrowed, Fcntl.F_GET_SEALS, 0);
     if (link.equals(ANONYMOUS)) {
       object.setKind(SharedObject.Kind.KIND_ANONYMOUS);

@@ -51,7 +51,7 @@ final class UnixSockets {
     UnixSocket.Builder socket =
         UnixSocket.newBuilder()
             .setType(diag.type())
-            .setInode(diag.inode())
+            .setSocketId(file.id())
             .setShutdown(diag.shutdown())
             .setOptions(SocketOptionList.unix(fd));
     refuseFilter(fd);
@@ -98,11 +98,12 @@ final class UnixSockets {
       byte[] name,
       UnixSocket.Builder socket)
       throws IOException, Refusal {
-    boolean inside =
+    Optional<OpenFile> inside =
         scene.table().files().stream()
-            .anyMatch(other -> other.link().equals("socket:[" + diag.peer() + "]"));
+            .filter(other -> other.link().equals("socket:[" + diag.peer() + "]"))
+            .findFirst();
     byte[] peerName = sunPath(FdCalls.peerName(fd).orElse(new byte[0]));
-    if (inside) {
+    if (inside.isPresent()) {
       boolean pair =
           UnixDiag.of(diag.peer()).map(peer -> peer.peer() == diag.inode()).orElse(false);
       if (diag.type() != Sockets.SOCK_DGRAM && (name.length > 0 || peerName.length > 0)) {
@@ -114,7 +115,7 @@ final class UnixSockets {
         throw new Refusal("a unix datagram socket connected to one without a name", "close it");
       }
       if (pair) {
-        socket.setPeerInode(diag.peer());
+        socket.setPeerId(inside.get().id());
       } else {
         socket.setPeerAddress(ByteString.copyFrom(peerName));
       }
@@ -252,7 +253,7 @@ final class UnixSockets {
     } finally {
       FdCalls.setSocketInt(fd, Sockets.SOL_SOCKET, Sockets.SO_PEEK_OFF, peekOffset);
     }
-    boolean pair = socket.getPeerInode() != 0 || socket.getPeerClosed();
+    boolean pair = socket.getPeerId() != 0 || socket.getPeerClosed();
     if (!messages.isEmpty() && !pair) {
       throw new Refusal(
           "a unix datagram socket with unread messages from elsewhere", "read them, or retry");

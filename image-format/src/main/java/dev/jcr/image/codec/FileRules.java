@@ -117,7 +117,7 @@ final class FileRules {
   }
 
   private static void pipe(PipeEnd pipe) throws Invalid {
-    that(pipe.getInode() != 0, "inode is missing");
+    that(pipe.getPipeId() != 0, "pipe_id is missing");
     that(pipe.getCapacity() >= 0, "capacity is beyond 2 GiB");
     that(pipe.getContent().size() <= pipe.getCapacity(), "content is more than the capacity");
     that(pipe.getPath().isEmpty() || pipe.getPath().startsWith("/"), "path is not absolute");
@@ -162,6 +162,7 @@ final class FileRules {
     that(object.getSize() >= 0, "size is beyond 63 bits");
     that((object.getSeals() & ~SEALS) == 0, "seals has unknown bits");
     that(upTo(object.getMode(), 0xffff), "mode has unknown bits");
+    that(upTo(object.getMtimeNanos(), 999_999_999), "mtime_nanos is beyond a second");
   }
 
   private static void terminal(Terminal terminal) throws Invalid {

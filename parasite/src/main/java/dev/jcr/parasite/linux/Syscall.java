@@ -148,6 +148,7 @@ public enum Syscall {
   SPLICE(275, 76),
   TEE(276, 77),
   VMSPLICE(278, 75),
+  UTIMENSAT(280, 88),
   EPOLL_PWAIT(281, 22),
   SIGNALFD(282, Syscall.NONE),
   TIMERFD_CREATE(283, 85),

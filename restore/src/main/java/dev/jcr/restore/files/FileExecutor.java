@@ -105,6 +105,7 @@ public final class FileExecutor implements AutoCloseable {
     switch (step) {
       case FileStep.CreateObject(var object) -> objects.create(object);
       case FileStep.SealObject(int objectId, int seals) -> objects.seal(objectId, seals);
+      case FileStep.StampObject(var object) -> objects.stamp(object);
       case FileStep.OpenRegular(int id, var file, int flags, long position) ->
           open(id, file, flags, position);
       case FileStep.OpenObject(int id, int objectId, int flags, long position) -> {

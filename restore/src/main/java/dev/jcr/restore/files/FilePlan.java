@@ -126,6 +126,7 @@ public record FilePlan(
       settings();
       List<FileStep> descriptors = new ArrayList<>(make);
       descriptors.addAll(lateSeals);
+      files.getObjectsList().forEach(each -> descriptors.add(new FileStep.StampObject(each)));
       descriptors.add(new FileStep.CloseTemporary());
       locks();
       return new FilePlan(objects, seals, descriptors, last, timers);
@@ -186,7 +187,7 @@ public record FilePlan(
             make.add(new FileStep.MakeInetSocket(id, description.getInetSocket(), flags));
         case UNIX_SOCKET -> {
           UnixSocket socket = description.getUnixSocket();
-          if (socket.getPeerInode() == 0 && !socket.getPeerClosed()) {
+          if (socket.getPeerId() == 0 && !socket.getPeerClosed()) {
             make.add(new FileStep.MakeUnixSocket(id, socket, flags));
           }
         }
@@ -204,15 +205,15 @@ public record FilePlan(
     }
 
     private void pipes() {
-      Map<Long, List<Description>> byInode = new LinkedHashMap<>();
+      Map<Integer, List<Description>> byPipe = new LinkedHashMap<>();
       for (Description description : files.getDescriptionsList()) {
         if (description.hasPipe()) {
-          byInode
-              .computeIfAbsent(description.getPipe().getInode(), key -> new ArrayList<>())
+          byPipe
+              .computeIfAbsent(description.getPipe().getPipeId(), key -> new ArrayList<>())
               .add(description);
         }
       }
-      for (List<Description> ends : byInode.values()) {
+      for (List<Description> ends : byPipe.values()) {
         PipeEnd pipe = ends.getFirst().getPipe();
         for (Description end : ends) {
           if (!end.getPipe().getContent().isEmpty() || end.getPipe().getPacketsCount() > 0) {
@@ -228,24 +229,24 @@ public record FilePlan(
     }
 
     private void socketpairs() {
-      Map<Long, Description> byInode = new LinkedHashMap<>();
+      Map<Integer, Description> bySocket = new LinkedHashMap<>();
       for (Description description : files.getDescriptionsList()) {
         if (description.hasUnixSocket()) {
-          byInode.put(description.getUnixSocket().getInode(), description);
+          bySocket.put(description.getUnixSocket().getSocketId(), description);
         }
       }
-      Set<Long> done = new HashSet<>();
-      for (Description description : byInode.values()) {
+      Set<Integer> done = new HashSet<>();
+      for (Description description : bySocket.values()) {
         UnixSocket socket = description.getUnixSocket();
-        Description peer = byInode.get(socket.getPeerInode());
-        if (!done.add(socket.getInode())) {
+        Description peer = bySocket.get(socket.getPeerId());
+        if (!done.add(socket.getSocketId())) {
           continue;
         }
         if (socket.getPeerClosed()) {
           UnixSocket gone = UnixSocket.newBuilder().setType(socket.getType()).build();
           make.add(new FileStep.MakeSocketpair(end(description), socket, Optional.empty(), gone));
-        } else if (socket.getPeerInode() != 0 && peer != null) {
-          done.add(socket.getPeerInode());
+        } else if (socket.getPeerId() != 0 && peer != null) {
+          done.add(socket.getPeerId());
           make.add(
               new FileStep.MakeSocketpair(
                   end(description), socket, Optional.of(end(peer)), peer.getUnixSocket()));

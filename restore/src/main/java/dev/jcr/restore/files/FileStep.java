@@ -54,6 +54,14 @@ public sealed interface FileStep {
     }
   }
 
+  /// The time of the last change that the object had, when nobody writes to it any more.
+  record StampObject(SharedObject object) implements FileStep {
+    @Override
+    public String describe() {
+      return "set the time of object " + object.getId();
+    }
+  }
+
   record OpenRegular(int id, FileIdentity file, int flags, long position) implements FileStep {
     @Override
     public String describe() {

@@ -10,6 +10,9 @@ import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.OpenFlags;
 import dev.jcr.parasite.linux.Syscall;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.HashMap;
 import java.util.Map;
 
@@ -18,6 +21,7 @@ final class Objects {
   private static final int PROT_READ_WRITE = 3;
   private static final int MAP_SHARED_ANONYMOUS = 0x21;
   private static final int PERMISSIONS = 07777;
+  private static final long UTIME_OMIT = 0x3ffffffe;
 
   private final Inside inside;
   private final Map<Integer, Integer> fds = new HashMap<>();
@@ -158,6 +162,27 @@ final class Objects {
               + Errno.describe((int) -fd));
     }
     return (int) fd;
+  }
+
+  /// utimensat(2) of the open file; the time of access stays.
+  void stamp(SharedObject object) throws CheckpointException {
+    try (Fd local = inside.local(fd(object.getId()));
+        Arena arena = Arena.ofConfined()) {
+      MemorySegment times =
+          arena.allocateFrom(
+              ValueLayout.JAVA_LONG,
+              0,
+              UTIME_OMIT,
+              object.getMtimeSeconds(),
+              object.getMtimeNanos());
+      set(
+          "set the time of object " + object.getId(),
+          Syscall.UTIMENSAT,
+          local.number(),
+          0,
+          times.address(),
+          0);
+    }
   }
 
   void seal(int objectId, int seals) throws CheckpointException {

@@ -60,8 +60,8 @@ class FilePlanTest {
   @Test
   void bothEndsOfAPipeAreMadeInOneStepWithTheContentOfEither() {
     PipeEnd read =
-        PipeEnd.newBuilder().setInode(9).setContent(ByteString.copyFromUtf8("abc")).build();
-    PipeEnd write = PipeEnd.newBuilder().setInode(9).build();
+        PipeEnd.newBuilder().setPipeId(9).setContent(ByteString.copyFromUtf8("abc")).build();
+    PipeEnd write = PipeEnd.newBuilder().setPipeId(9).build();
     Files files =
         Files.newBuilder()
             .addDescriptors(fd(3, 1))
@@ -77,9 +77,10 @@ class FilePlanTest {
 
   @Test
   void aSocketpairIsMadeOnceAndOneWithoutPeerLosesItAgain() {
-    UnixSocket a = UnixSocket.newBuilder().setType(1).setInode(5).setPeerInode(6).build();
-    UnixSocket b = UnixSocket.newBuilder().setType(1).setInode(6).setPeerInode(5).build();
-    UnixSocket orphan = UnixSocket.newBuilder().setType(1).setInode(7).setPeerClosed(true).build();
+    UnixSocket a = UnixSocket.newBuilder().setType(1).setSocketId(5).setPeerId(6).build();
+    UnixSocket b = UnixSocket.newBuilder().setType(1).setSocketId(6).setPeerId(5).build();
+    UnixSocket orphan =
+        UnixSocket.newBuilder().setType(1).setSocketId(7).setPeerClosed(true).build();
     Files files =
         Files.newBuilder()
             .addDescriptors(fd(3, 1))
@@ -182,7 +183,10 @@ class FilePlanTest {
         .containsExactly(new FileStep.CreateObject(written), new FileStep.CreateObject(grown));
     assertThat(plan.seals()).containsExactly(new FileStep.SealObject(1, 8));
     assertThat(plan.descriptors())
-        .contains(new FileStep.OpenObject(1, 1, 0, 6), new FileStep.SealObject(2, 4));
+        .contains(
+            new FileStep.OpenObject(1, 1, 0, 6),
+            new FileStep.SealObject(2, 4),
+            new FileStep.StampObject(grown));
   }
 
   @Test
