@@ -1,0 +1,4 @@
+@NullMarked
+package dev.jcr.parasite.arch;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,4 @@
+@NullMarked
+package dev.jcr.parasite.collect;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,4 @@
+@NullMarked
+package dev.jcr.parasite.ptrace;
+
+import org.jspecify.annotations.NullMarked;

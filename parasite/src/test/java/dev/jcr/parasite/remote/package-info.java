@@ -1,0 +1,4 @@
+@NullMarked
+package dev.jcr.parasite.remote;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,4 @@
+@NullMarked
+package dev.jcr.parasite.restart;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,73 @@
+package dev.jcr.parasite.stub;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.Arrays;
+import org.junit.jupiter.api.Test;
+
+/// The fields of elf(5), by their offsets.
+class StubProgramTest {
+  private static final long BASE = 0x100_0000;
+
+  private final byte[] bytes = StubProgram.elf(BASE);
+  private final ByteBuffer elf = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
+
+  @Test
+  void header() {
+    // magic, 64 bits, little endian, version 1, System V
+    assertThat(bytes).startsWith(0x7f, 'E', 'L', 'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+    assertThat(elf.getShort(16)).describedAs("e_type: ET_EXEC").isEqualTo((short) 2);
+    assertThat(elf.getShort(18)).describedAs("e_machine: EM_X86_64").isEqualTo((short) 62);
+    assertThat(elf.getInt(20)).describedAs("e_version").isEqualTo(1);
+    assertThat(elf.getLong(24)).describedAs("e_entry").isEqualTo(BASE + 0x78);
+    assertThat(elf.getLong(32)).describedAs("e_phoff").isEqualTo(64);
+    assertThat(elf.getLong(40)).describedAs("e_shoff").isZero();
+    assertThat(elf.getInt(48)).describedAs("e_flags").isZero();
+    assertThat(elf.getShort(52)).describedAs("e_ehsize").isEqualTo((short) 64);
+    assertThat(elf.getShort(54)).describedAs("e_phentsize").isEqualTo((short) 56);
+    assertThat(elf.getShort(56)).describedAs("e_phnum").isEqualTo((short) 1);
+    assertThat(elf.getShort(58)).describedAs("e_shentsize").isZero();
+    assertThat(elf.getShort(60)).describedAs("e_shnum").isZero();
+    assertThat(elf.getShort(62)).describedAs("e_shstrndx").isZero();
+  }
+
+  @Test
+  void oneSegmentHoldsTheWholeFile() {
+    assertThat(elf.getInt(64)).describedAs("p_type: PT_LOAD").isEqualTo(1);
+    assertThat(elf.getInt(68)).describedAs("p_flags: r-x").isEqualTo(5);
+    assertThat(elf.getLong(72)).describedAs("p_offset").isZero();
+    assertThat(elf.getLong(80)).describedAs("p_vaddr").isEqualTo(BASE);
+    assertThat(elf.getLong(88)).describedAs("p_paddr").isEqualTo(BASE);
+    assertThat(elf.getLong(96)).describedAs("p_filesz").isEqualTo(bytes.length);
+    assertThat(elf.getLong(104)).describedAs("p_memsz").isEqualTo(bytes.length);
+    assertThat(elf.getLong(112)).describedAs("p_align").isEqualTo(4096);
+  }
+
+  private static byte[] bytes(int... values) {
+    byte[] bytes = new byte[values.length];
+    for (int i = 0; i < values.length; i++) {
+      bytes[i] = (byte) values[i];
+    }
+    return bytes;
+  }
+
+  @Test
+  void codeAsksToDieWithJcrAndPausesForEver() {
+    assertThat(Arrays.copyOfRange(bytes, 0x78, bytes.length))
+        .containsExactly(
+            bytes(
+                0xb8, 157, 0, 0, 0, // mov eax, prctl
+                0xbf, 1, 0, 0, 0, // mov edi, PR_SET_PDEATHSIG
+                0xbe, 9, 0, 0, 0, // mov esi, SIGKILL
+                0x0f, 0x05, // syscall
+                0xb8, 34, 0, 0, 0, // mov eax, pause
+                0x0f, 0x05, // syscall
+                0xeb, -9)); // jmp to the mov before pause
+    int syscall = (int) (StubProgram.syscallAddress(BASE) - BASE);
+    assertThat(Arrays.copyOfRange(bytes, syscall, bytes.length))
+        .describedAs("calls run at the last system call instruction")
+        .containsExactly(bytes(0x0f, 0x05, 0xeb, -9));
+  }
+}

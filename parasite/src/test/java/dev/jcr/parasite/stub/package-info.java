@@ -1,0 +1,4 @@
+@NullMarked
+package dev.jcr.parasite.stub;
+
+import org.jspecify.annotations.NullMarked;
