@@ -55,6 +55,7 @@ import java.io.IOException;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -130,6 +131,8 @@ final class Collector implements AutoCloseable {
 
   /// The last look before the stop, at what stopping destroys.
   Freeze stop(long budgetNanos) throws CheckpointException, IOException {
+    aborted.clear();
+    putBack.clear();
     sleepClock.read(proc, machine.arch());
     return Freeze.stop(pid, machine, budgetNanos);
   }
@@ -237,6 +240,12 @@ final class Collector implements AutoCloseable {
         .build();
   }
 
+  /// Whether a thread is in restart_syscall(2) of a call that cannot be told: it was not asleep yet
+  /// when it was looked at. It sleeps a moment later, so the process is let go and stopped again.
+  boolean mustTryAgain(Freeze freeze) throws CheckpointException, IOException {
+    return interrupted(freeze).values().stream().anyMatch(InterruptedCall::isUnknown);
+  }
+
   /// What was looked at before the stop still holds: the same program, no new child.
   private void requireSame() throws CheckpointException, IOException {
     ProcStat now = proc.stat();
@@ -301,7 +310,7 @@ final class Collector implements AutoCloseable {
     for (StoppedThread thread : freeze.threads()) {
       // Whether the handler restarts calls is not known yet, and matters to none of those put back.
       long[] registers = CriticalSections.abort(thread, thread.registers(), machine, memory);
-      if (registers != thread.registers()) {
+      if (!Arrays.equals(registers, thread.registers())) {
         aborted.put(thread.tid(), registers);
       }
       InterruptedCall call =

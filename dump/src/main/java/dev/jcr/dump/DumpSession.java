@@ -20,6 +20,7 @@ import dev.jcr.parasite.ptrace.StoppedThread;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 
 /// One dump, on the tracer thread, in this order: what stopping destroys is read; all threads are
@@ -27,6 +28,8 @@ import org.jspecify.annotations.Nullable;
 /// mappings, descriptors and pages are read; the process goes on (leave-running) or stays stopped
 /// until the image is published, and is killed only then.
 final class DumpSession {
+  private static final int ATTEMPTS = 5;
+  private static final long PAUSE_NANOS = 2_000_000;
   private static final long FREEZE_BUDGET_NANOS = 10_000_000_000L;
   private static final int SIGKILL = 9;
   private static final int SIGSTOP = 19;
@@ -82,22 +85,35 @@ final class DumpSession {
           pages.hold();
         }
       }
-      long stopping = System.nanoTime();
-      try (Freeze freeze = collector.stop(FREEZE_BUDGET_NANOS)) {
-        long stopped = System.nanoTime();
-        ProcessState state = collector.collect(freeze, pages, stopped);
-        statistics = collector.statistics().setFreezingTime(micros(stopping, stopped));
-        image.state(state);
-        if (running) {
-          collector.thaw(freeze, state, stopped);
-          statistics.setFrozenTime(micros(stopping, System.nanoTime()));
-          pages.release();
+      for (int attempt = 1; attempt < ATTEMPTS; attempt++) {
+        try (Freeze freeze = collector.stop(FREEZE_BUDGET_NANOS)) {
+          if (!collector.mustTryAgain(freeze)) {
+            return dump(collector, freeze, pages, running);
+          }
         }
-        return publish(collector, freeze, state, stopping, stopped);
+        LockSupport.parkNanos(PAUSE_NANOS);
+      }
+      try (Freeze freeze = collector.stop(FREEZE_BUDGET_NANOS)) {
+        return dump(collector, freeze, pages, running);
       }
     } catch (IOException e) {
       throw Preflight.lost(pid, e);
     }
+  }
+
+  private DumpReport dump(Collector collector, Freeze freeze, PageWriter pages, boolean running)
+      throws CheckpointException, IOException {
+    long stopping = freeze.begunAt();
+    long stopped = freeze.stoppedAt();
+    ProcessState state = collector.collect(freeze, pages, stopped);
+    statistics = collector.statistics().setFreezingTime(micros(stopping, stopped));
+    image.state(state);
+    if (running) {
+      collector.thaw(freeze, state, stopped);
+      statistics.setFrozenTime(micros(stopping, System.nanoTime()));
+      pages.release();
+    }
+    return publish(collector, freeze, state, stopping, stopped);
   }
 
   /// MemAvailable of /proc/meminfo in bytes.

@@ -2,16 +2,20 @@ package dev.jcr.restore;
 
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.v1.BlockedCall;
 import dev.jcr.image.v1.Files;
 import dev.jcr.image.v1.PageKind;
 import dev.jcr.image.v1.PageRun;
 import dev.jcr.image.v1.PageSpace;
 import dev.jcr.image.v1.Pagemap;
 import dev.jcr.image.v1.ProcessState;
+import dev.jcr.image.v1.Resume;
 import dev.jcr.image.v1.SharedObject;
 import dev.jcr.image.v1.Thread;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.VmaKind;
+import dev.jcr.parasite.arch.Machine;
+import dev.jcr.parasite.restart.SleepResumer;
 import dev.jcr.restore.files.FileCopies;
 import dev.jcr.restore.files.FilePlan;
 import dev.jcr.restore.files.FileStep;
@@ -111,11 +115,31 @@ final class RestorePlan {
     finish.add(new RestoreStep.ProvePages());
     finish.add(new RestoreStep.RegisterRseq(threads));
     finish.add(new RestoreStep.ProveMappings());
-    // From here on time runs for the process: the rest is short.
+    // With the timers, time begins to run for the process: what follows them is short.
+    Machine machine = Machine.of(state.getHost().getArch());
+    List<Thread> awake = new ArrayList<>();
+    List<Thread> asleep = new ArrayList<>();
+    for (Thread thread : threads.subList(1, threads.size())) {
+      (sleep(thread).isHeldByKernel(machine) ? asleep : awake).add(thread);
+    }
+    // The leader last: it unmaps the pages that the others need.
+    asleep.add(threads.getFirst());
+    if (!awake.isEmpty()) {
+      finish.add(new RestoreStep.LoadRegisters(awake));
+    }
     addFiles(finish, files.timers());
     finish.add(new RestoreStep.SetTimers(state.getTimers()));
-    finish.add(new RestoreStep.LoadRegisters(threads));
+    finish.add(new RestoreStep.LoadRegisters(asleep));
     return new Steps(create, build, finish);
+  }
+
+  /// The sleep in which a thread was stopped; without a time when there is nothing to resume.
+  static SleepResumer.Sleep sleep(Thread thread) {
+    BlockedCall call = thread.getBlockedCall();
+    return new SleepResumer.Sleep(
+        call.getNumber(),
+        call.getArgumentsList().stream().mapToLong(Long::longValue).toArray(),
+        call.getResume() == Resume.RESUME_AGAIN ? call.getRemaining() : 0);
   }
 
   private static void addFiles(List<RestoreStep> steps, List<FileStep> files) {

@@ -8,7 +8,6 @@ import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.codec.ImageReader;
 import dev.jcr.image.registers.Xsave;
-import dev.jcr.image.v1.BlockedCall;
 import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.Host;
 import dev.jcr.image.v1.Identity;
@@ -17,7 +16,6 @@ import dev.jcr.image.v1.PendingSignal;
 import dev.jcr.image.v1.PosixTimer;
 import dev.jcr.image.v1.ProcessState;
 import dev.jcr.image.v1.ResourceLimit;
-import dev.jcr.image.v1.Resume;
 import dev.jcr.image.v1.SharedObject;
 import dev.jcr.image.v1.SignalAction;
 import dev.jcr.image.v1.Thread;
@@ -42,7 +40,6 @@ import dev.jcr.parasite.remote.Batch;
 import dev.jcr.parasite.remote.OwnedProcess;
 import dev.jcr.parasite.remote.ProcessMemory;
 import dev.jcr.parasite.restart.SleepResumer;
-import dev.jcr.parasite.restart.TimedCall;
 import dev.jcr.parasite.stub.StubProgram;
 import dev.jcr.restore.RestoredProcess.Timing;
 import dev.jcr.restore.files.FileCopies;
@@ -96,7 +93,6 @@ final class RestoreSession implements AutoCloseable {
   private final List<Tracee> born = new ArrayList<>();
   private final List<String> notes = new ArrayList<>();
   private final Map<Integer, OwnedProcess> threads = new LinkedHashMap<>();
-  private final Map<Integer, long[]> loaded = new LinkedHashMap<>();
   private int stubPid;
   private long bootstrap;
   private int bootstrapSize;
@@ -240,8 +236,7 @@ final class RestoreSession implements AutoCloseable {
 
   private ThreadBuilder threadBuilder() throws IOException {
     if (threadBuilder == null) {
-      int pid = process().tid();
-      threadBuilder = new ThreadBuilder(pid, Proc.of(pid).status());
+      threadBuilder = new ThreadBuilder(Proc.of(process().tid()).status());
     }
     return threadBuilder;
   }
@@ -652,20 +647,15 @@ final class RestoreSession implements AutoCloseable {
     }
   }
 
-  private void loadRegisters(List<Thread> all) throws CheckpointException {
+  private void loadRegisters(List<Thread> some) throws CheckpointException {
     RegisterLoader loader = new RegisterLoader(state.getHost(), host);
     SleepResumer sleeps = new SleepResumer(machine, process().memory());
-    for (Thread thread : all) {
+    for (Thread thread : some) {
       OwnedProcess inside = inside(thread.getTid());
-      long[] words = RegisterLoader.words(thread);
       SleepResumer.Sleep sleep = sleep(thread);
-      boolean held =
-          sleep
-              .timed(machine)
-              .filter(timed -> timed.restart() == TimedCall.Restart.RESTART_BLOCK)
-              .isPresent();
-      loaded.put(
-          thread.getTid(),
+      boolean held = sleep.isHeldByKernel(machine);
+      long[] words = RegisterLoader.words(thread);
+      words =
           held
               ? sleeps.prime(
                   inside.tracee(),
@@ -674,32 +664,22 @@ final class RestoreSession implements AutoCloseable {
                   inside.syscallAt(),
                   inside.scratch(),
                   words)
-              : sleeps.withTimeLeft(words, sleep));
-    }
-    process().require("unmap the bootstrap pages", Syscall.MUNMAP, bootstrap, bootstrapSize);
-    for (Thread thread : all) {
-      OwnedProcess inside = inside(thread.getTid());
-      inside.toEventStop();
+              : sleeps.withTimeLeft(words, sleep);
+      boolean last = thread.getTid() == process().tid();
+      if (last) {
+        inside.require("unmap the bootstrap pages", Syscall.MUNMAP, bootstrap, bootstrapSize);
+      }
+      if (last || !held) {
+        inside.toEventStop();
+      }
       inside.tracee().setSignalMask(thread.getSignalMask());
-      loader.load(thread, inside.tracee(), words(thread.getTid()));
-      loader.verify(thread, inside.tracee(), words(thread.getTid()));
+      loader.load(thread, inside.tracee(), words);
+      loader.verify(thread, inside.tracee(), words);
     }
   }
 
   private static SleepResumer.Sleep sleep(Thread thread) {
-    BlockedCall call = thread.getBlockedCall();
-    return new SleepResumer.Sleep(
-        call.getNumber(),
-        call.getArgumentsList().stream().mapToLong(Long::longValue).toArray(),
-        call.getResume() == Resume.RESUME_AGAIN ? call.getRemaining() : 0);
-  }
-
-  private long[] words(int tid) {
-    long[] words = loaded.get(tid);
-    if (words == null) {
-      throw new IllegalStateException("no registers of " + tid);
-    }
-    return words;
+    return RestorePlan.sleep(thread);
   }
 
   private void proveMappings() throws CheckpointException, IOException {

@@ -205,7 +205,8 @@ public sealed interface RestoreStep {
     }
   }
 
-  /// Final registers of all threads, read back and compared; sleeps go on; the bootstrap pages go.
+  /// Final registers of some threads, read back and compared; sleeps go on. With the leader, which
+  /// is the last, the bootstrap pages go.
   record LoadRegisters(List<Thread> threads) implements RestoreStep {
     public LoadRegisters {
       threads = List.copyOf(threads);

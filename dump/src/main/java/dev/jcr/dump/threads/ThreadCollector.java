@@ -128,7 +128,7 @@ public final class ThreadCollector {
     BlockedCall.Builder blocked = BlockedCall.newBuilder();
     switch (call.kind()) {
       case USER_MODE, COMPLETED -> blocked.setResume(Resume.RESUME_USER_MODE);
-      case SIGNALLED -> blocked.setResume(Resume.RESUME_EINTR);
+      case SIGNALLED, UNKNOWN -> blocked.setResume(Resume.RESUME_EINTR);
       case RESTART, RESTART_BLOCK, PUT_BACK -> {
         blocked.setResume(Resume.RESUME_AGAIN).setNumber((int) call.number());
         for (long argument : call.arguments()) {

@@ -120,7 +120,7 @@ public final class FileIdentities {
     int count = Short.toUnsignedInt(elf.getShort(56));
     for (int i = 0; i < count && entrySize >= 56; i++) {
       long entry = table + (long) i * entrySize;
-      if (entry < 0 || entry + 56 > bytes.length) {
+      if (entry < 0 || entry > bytes.length - 56) {
         break;
       }
       if (elf.getInt((int) entry) == PT_NOTE) {
@@ -134,9 +134,12 @@ public final class FileIdentities {
   }
 
   private static ByteString note(ByteBuffer elf, long start, long size) {
+    if (start < 0 || size < 0 || start > elf.capacity()) {
+      return ByteString.EMPTY;
+    }
     long at = start;
-    long end = Math.min(start + size, elf.capacity());
-    while (start >= 0 && at >= start && at + 16 <= end) {
+    long end = Math.min(start + Math.min(size, elf.capacity()), elf.capacity());
+    while (at + 16 <= end) {
       int nameSize = elf.getInt((int) at);
       int valueSize = elf.getInt((int) at + 4);
       int type = elf.getInt((int) at + 8);

@@ -23,6 +23,8 @@ public final class Freeze implements AutoCloseable {
 
   private final int pid;
   private final List<StoppedThread> threads = new ArrayList<>();
+  private final long begunAt = System.nanoTime();
+  private long stoppedAt;
   private boolean released;
 
   private Freeze(int pid) {
@@ -34,7 +36,8 @@ public final class Freeze implements AutoCloseable {
     Freeze freeze = new Freeze(pid);
     boolean done = false;
     try {
-      freeze.stopAll(machine, System.nanoTime() + budgetNanos);
+      freeze.stopAll(machine, freeze.begunAt + budgetNanos);
+      freeze.stoppedAt = System.nanoTime();
       done = true;
       return freeze;
     } finally {
@@ -128,6 +131,16 @@ public final class Freeze implements AutoCloseable {
 
   public int pid() {
     return pid;
+  }
+
+  /// System.nanoTime before the first thread was stopped.
+  public long begunAt() {
+    return begunAt;
+  }
+
+  /// System.nanoTime when all threads stood still.
+  public long stoppedAt() {
+    return stoppedAt;
   }
 
   /// All threads, the leader first, then by tid.

@@ -34,6 +34,8 @@ public record InterruptedCall(
     RESTART_BLOCK,
     /// Stopping alone made the call fail with EINTR; it is started again.
     PUT_BACK,
+    /// A sleep that was interrupted before, of which nothing else is known: the program sees EINTR.
+    UNKNOWN,
     /// A handled signal is pending: the program sees EINTR, as without jcr.
     SIGNALLED
   }
@@ -77,6 +79,11 @@ public record InterruptedCall(
   /// @param restarts its action has SA_RESTART
   public record Handler(boolean restarts) {}
 
+  /// The call behind restart_syscall(2) could not be told.
+  public boolean isUnknown() {
+    return kind == Kind.UNKNOWN;
+  }
+
   /// Decides for x86_64, where the kernel rewinds only after the stop (arch/x86/kernel/signal.c,
   /// arch_do_signal_or_restart).
   ///
@@ -119,7 +126,7 @@ public record InterruptedCall(
         again = rewound(stopped, original);
       }
       return new InterruptedCall(
-          restartBlock ? Kind.RESTART_BLOCK : Kind.RESTART,
+          original == -1 ? Kind.UNKNOWN : restartBlock ? Kind.RESTART_BLOCK : Kind.RESTART,
           original,
           arguments,
           again,
@@ -159,6 +166,11 @@ public record InterruptedCall(
     return registers;
   }
 
+  /// Clock ids are ints, negative for CPU clocks; pointers lie above the first page.
+  private static boolean isClock(long argument) {
+    return argument >>> 32 == 0 && (int) argument < 4096;
+  }
+
   /// A task interrupted before executes restart_syscall(2): its arguments are still those of the
   /// original call, its number is gone from every interface, and only the place where it sleeps
   /// tells it.
@@ -169,8 +181,7 @@ public record InterruptedCall(
     Syscall original;
     if (wchan.contains("nanosleep")) {
       // clock_nanosleep has a small clock number where nanosleep has a pointer.
-      original =
-          arguments[0] >= 0 && arguments[0] < 4096 ? Syscall.CLOCK_NANOSLEEP : Syscall.NANOSLEEP;
+      original = isClock(arguments[0]) ? Syscall.CLOCK_NANOSLEEP : Syscall.NANOSLEEP;
     } else if (wchan.contains("futex")) {
       original = Syscall.FUTEX;
     } else if (wchan.contains("poll")) {

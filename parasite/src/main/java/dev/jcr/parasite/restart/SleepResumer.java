@@ -47,6 +47,13 @@ public final class SleepResumer {
   /// @param remaining nanoseconds, at least 1
   @SuppressWarnings("ArrayRecordComponent") // arguments as registers hold them; never compared
   public record Sleep(long number, long[] arguments, long remaining) {
+    /// The kernel keeps the end of this sleep, so that it has to be primed.
+    public boolean isHeldByKernel(Machine machine) {
+      return timed(machine)
+          .filter(timed -> timed.restart() == TimedCall.Restart.RESTART_BLOCK)
+          .isPresent();
+    }
+
     /// The call's row, if it has a relative timeout.
     public Optional<TimedCall> timed(Machine machine) {
       return remaining <= 0 ? Optional.empty() : TimedCall.of(machine.arch(), number, arguments);

@@ -238,9 +238,12 @@ public final class AddressSpace {
         case "hg" -> advise(what, start, length, 14);
         case "nh" -> advise(what, start, length, 15);
         case "mg" -> advise(what, start, length, 12);
-        case "sl" -> process.require("seal " + what, Syscall.MSEAL, start, length, 0);
         default -> {}
       }
+    }
+    if (vma.getVmFlagsList().contains("sl")) {
+      // Last: a sealed mapping takes no advice.
+      process.require("seal " + what, Syscall.MSEAL, start, length, 0);
     }
   }
 

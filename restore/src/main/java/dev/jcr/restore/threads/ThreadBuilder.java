@@ -37,13 +37,11 @@ public final class ThreadBuilder {
   /// SS_ONSTACK: reported while the thread runs on its signal stack, never set.
   private static final int SS_ONSTACK = 1;
 
-  private final int pid;
   private final ProcStatus fresh;
 
   /// @param fresh /proc/PID/status of the new process before any of its credentials changed: all
   ///   its threads begin with them
-  public ThreadBuilder(int pid, ProcStatus fresh) {
-    this.pid = pid;
+  public ThreadBuilder(ProcStatus fresh) {
     this.fresh = fresh;
   }
 
