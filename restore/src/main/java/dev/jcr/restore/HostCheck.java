@@ -247,7 +247,9 @@ final class HostCheck {
     }
     boolean onlyIds = problems.stream().allMatch(problem -> problem.kind().equals("process"));
     if (onlyIds) {
-      throw new CheckpointException(Outcome.FAILED, problems.getFirst().reason(), problems, null);
+      // The message of a single one says it all.
+      List<Problem> details = problems.size() == 1 ? List.of() : problems;
+      throw new CheckpointException(Outcome.FAILED, problems.getFirst().reason(), details, null);
     }
     throw new CheckpointException(
         Outcome.IMAGE,

@@ -118,19 +118,6 @@ class DumpRefusalsTest {
   }
 
   @Test
-  void terminalWithUnreadBytes() throws Exception {
-    try (Target target = Target.start("pty", "queued")) {
-      Command.Result result = Jcr.dump(target.pid(), target.image("pty")).expectExit(3);
-      assertThat(result.err())
-          .contains(
-              "fd 3: a pseudo-terminal with 3 unread bytes is not restorable; retry when they have been read");
-      expectNoImage(target.folder());
-      target.expectRunning();
-      target.expectPass();
-    }
-  }
-
-  @Test
   void process32Bit() throws Exception {
     Path folder = Target.newFolder();
     String program = Programs.compiled("tiny32", "-m32", "-nostdlib", "-static").toString();

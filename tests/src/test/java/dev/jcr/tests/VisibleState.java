@@ -56,6 +56,8 @@ final class VisibleState {
   };
   private static final Pattern INODE = Pattern.compile("(pipe|socket):\\[(\\d+)]");
 
+  private static final Pattern OBJECT = Pattern.compile("\\b00:01 [1-9]\\d* *");
+
   private final Map<String, String> entries = new TreeMap<>();
   private final Map<String, String> renamed = new HashMap<>();
 
@@ -86,7 +88,7 @@ final class VisibleState {
       put(link, proc.link(link));
     }
     for (String line : proc.read("maps").split("\n", -1)) {
-      put("maps " + line.split(" ", 2)[0], line);
+      put("maps " + line.split(" ", 2)[0], renameObject(line));
     }
     flagsOfMappings(proc);
     for (String fd : proc.names("fd")) {
@@ -138,6 +140,15 @@ final class VisibleState {
         put("fdinfo " + fd + " " + key, text);
       }
     }
+  }
+
+  /// Shared anonymous memory and memfds lie on the kernel's own tmpfs, device 00:01.
+  private String renameObject(String line) {
+    Matcher object = OBJECT.matcher(line);
+    return object.find()
+        ? object.replaceFirst(
+            "00:01 " + renamed.computeIfAbsent(object.group(), _ -> "object " + renamed.size()))
+        : line;
   }
 
   private String rename(String link) {
