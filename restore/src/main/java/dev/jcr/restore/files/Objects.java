@@ -2,7 +2,6 @@ package dev.jcr.restore.files;
 
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
-import dev.jcr.image.v1.Arch;
 import dev.jcr.image.v1.SharedObject;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Fcntl;
@@ -15,16 +14,21 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.regex.Pattern;
 
 /// Shared objects in the new process: made empty, filled by jcr, opened and mapped by the process.
 final class Objects {
   private static final int PROT_READ_WRITE = 3;
   private static final int MAP_SHARED_ANONYMOUS = 0x21;
   private static final int PERMISSIONS = 07777;
+  private static final Pattern NAMELESS = Pattern.compile("#[0-9]+");
   private static final long UTIME_OMIT = 0x3ffffffe;
 
   private final Inside inside;
   private final Map<Integer, Integer> fds = new HashMap<>();
+
+  /// Objects made by O_TMPFILE: true until a description has taken the one that made it.
+  private final Map<Integer, Boolean> nameless = new HashMap<>();
 
   Objects(Inside inside) {
     this.inside = inside;
@@ -128,6 +132,16 @@ final class Objects {
   /// where that is taken by another file now.
   private int unlinked(SharedObject object) throws CheckpointException {
     String path = object.getName();
+    int slash = path.lastIndexOf('/');
+    String directory = slash <= 0 ? "/" : path.substring(0, slash);
+    if (NAMELESS.matcher(path.substring(slash + 1)).matches()) {
+      // Made by O_TMPFILE, and only such a file can still be given a name.
+      long fd = nameless(directory);
+      if (!Kernel.isError(fd)) {
+        nameless.put(object.getId(), true);
+        return (int) fd;
+      }
+    }
     int create = Fd.O_RDWR | OpenFlags.O_CREAT | OpenFlags.O_EXCL | Fd.O_CLOEXEC;
     inside.putString(path);
     long fd = inside.calls().call(Syscall.OPENAT, Fd.AT_FDCWD, inside.scratch(), create, 0600);
@@ -136,20 +150,8 @@ final class Objects {
       inside.require("remove " + path, Syscall.UNLINKAT, Fd.AT_FDCWD, inside.scratch(), 0);
       return (int) fd;
     }
-    int slash = path.lastIndexOf('/');
-    String directory = slash <= 0 ? "/" : path.substring(0, slash);
     if (fd == -Errno.EEXIST) {
-      Arch arch = Kernel.HOST;
-      inside.putString(directory);
-      fd =
-          inside
-              .calls()
-              .call(
-                  Syscall.OPENAT,
-                  Fd.AT_FDCWD,
-                  inside.scratch(),
-                  Fd.O_RDWR | OpenFlags.of(arch).tmpFile() | Fd.O_CLOEXEC,
-                  0600);
+      fd = nameless(directory);
     }
     if (Kernel.isError(fd)) {
       throw new CheckpointException(
@@ -195,10 +197,36 @@ final class Objects {
     }
   }
 
+  private long nameless(String directory) throws CheckpointException {
+    inside.putString(directory);
+    return inside
+        .calls()
+        .call(
+            Syscall.OPENAT,
+            Fd.AT_FDCWD,
+            inside.scratch(),
+            Fd.O_RDWR | OpenFlags.of(Kernel.HOST).tmpFile() | Fd.O_CLOEXEC,
+            0600);
+  }
+
   /// Another description of an object; sealing against writing forbids nothing but that.
   int open(int objectId, int flags) throws CheckpointException {
     int fd = fd(objectId);
     OpenFlags special = OpenFlags.of(Kernel.HOST);
+    boolean original = (flags & special.tmpFile()) == special.tmpFile();
+    if (original
+        && (flags & OpenFlags.O_ACCMODE) == OpenFlags.O_RDWR
+        && nameless.replace(objectId, true, false)) {
+      // The description that made the file shows O_TMPFILE, which no other can.
+      inside.require(
+          "set the flags of object " + objectId,
+          Syscall.FCNTL,
+          fd,
+          Fcntl.F_SETFL,
+          flags & (OpenFlags.O_APPEND | OpenFlags.O_NONBLOCK));
+      return inside.require(
+          "duplicate object " + objectId, Syscall.FCNTL, fd, Fcntl.F_DUPFD_CLOEXEC, inside.first());
+    }
     int usable = flags & ~(special.tmpFile() | OpenFlags.O_ASYNC | special.noFollow());
     return inside.open("/proc/" + inside.pid() + "/fd/" + fd, usable | Fd.O_CLOEXEC);
   }
