@@ -1,0 +1,4 @@
+@NullMarked
+package dev.jcr.dump;
+
+import org.jspecify.annotations.NullMarked;

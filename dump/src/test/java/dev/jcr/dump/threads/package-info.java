@@ -1,0 +1,4 @@
+@NullMarked
+package dev.jcr.dump.threads;
+
+import org.jspecify.annotations.NullMarked;
