@@ -2,6 +2,7 @@ package dev.jcr.restore;
 
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.v1.Arch;
 import dev.jcr.image.v1.BlockedCall;
 import dev.jcr.image.v1.Files;
 import dev.jcr.image.v1.PageKind;
@@ -14,12 +15,12 @@ import dev.jcr.image.v1.SharedObject;
 import dev.jcr.image.v1.Thread;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.VmaKind;
-import dev.jcr.parasite.arch.Machine;
 import dev.jcr.parasite.restart.SleepResumer;
 import dev.jcr.restore.files.FileCopies;
 import dev.jcr.restore.files.FilePlan;
 import dev.jcr.restore.files.FileStep;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /// From an image to steps. Pure: no process, no root, no question to the host.
@@ -116,11 +117,11 @@ final class RestorePlan {
     finish.add(new RestoreStep.RegisterRseq(threads));
     finish.add(new RestoreStep.ProveMappings());
     // With the timers, time begins to run for the process: what follows them is short.
-    Machine machine = Machine.of(state.getHost().getArch());
+    Arch arch = state.getHost().getArch();
     List<Thread> awake = new ArrayList<>();
     List<Thread> asleep = new ArrayList<>();
     for (Thread thread : threads.subList(1, threads.size())) {
-      (sleep(thread).isHeldByKernel(machine) ? asleep : awake).add(thread);
+      (sleep(thread).isHeldByKernel(arch) ? asleep : awake).add(thread);
     }
     // The leader last: it unmaps the pages that the others need.
     asleep.add(threads.getFirst());
@@ -138,7 +139,8 @@ final class RestorePlan {
     BlockedCall call = thread.getBlockedCall();
     return new SleepResumer.Sleep(
         call.getNumber(),
-        call.getArgumentsList().stream().mapToLong(Long::longValue).toArray(),
+        // A made-up image may hold fewer than six; [HostCheck] refuses it.
+        Arrays.copyOf(call.getArgumentsList().stream().mapToLong(Long::longValue).toArray(), 6),
         call.getResume() == Resume.RESUME_AGAIN ? call.getRemaining() : 0);
   }
 

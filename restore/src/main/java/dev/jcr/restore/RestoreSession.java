@@ -653,7 +653,7 @@ final class RestoreSession implements AutoCloseable {
     for (Thread thread : some) {
       OwnedProcess inside = inside(thread.getTid());
       SleepResumer.Sleep sleep = sleep(thread);
-      boolean held = sleep.isHeldByKernel(machine);
+      boolean held = sleep.isHeldByKernel(machine.arch());
       long[] words = RegisterLoader.words(thread);
       words =
           held
@@ -740,7 +740,7 @@ final class RestoreSession implements AutoCloseable {
     // Threads whose timeout stands in memory for a moment go first, while the others are stopped;
     // a stopped process does not reach its call.
     for (Thread thread : state.getThreadsList()) {
-      if (!stopped && stoppedBy == 0 && sleep(thread).timed(machine).isPresent()) {
+      if (!stopped && stoppedBy == 0 && sleep(thread).timed(machine.arch()).isPresent()) {
         sleeps.release(inside(thread.getTid()).tracee(), sleep(thread));
         threads.remove(thread.getTid());
       }

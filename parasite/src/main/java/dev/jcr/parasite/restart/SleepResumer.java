@@ -3,6 +3,7 @@ package dev.jcr.parasite.restart;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import dev.jcr.image.CheckpointException;
+import dev.jcr.image.v1.Arch;
 import dev.jcr.parasite.arch.Machine;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.procfs.BlockedIn;
@@ -48,15 +49,15 @@ public final class SleepResumer {
   @SuppressWarnings("ArrayRecordComponent") // arguments as registers hold them; never compared
   public record Sleep(long number, long[] arguments, long remaining) {
     /// The kernel keeps the end of this sleep, so that it has to be primed.
-    public boolean isHeldByKernel(Machine machine) {
-      return timed(machine)
+    public boolean isHeldByKernel(Arch arch) {
+      return timed(arch)
           .filter(timed -> timed.restart() == TimedCall.Restart.RESTART_BLOCK)
           .isPresent();
     }
 
     /// The call's row, if it has a relative timeout.
-    public Optional<TimedCall> timed(Machine machine) {
-      return remaining <= 0 ? Optional.empty() : TimedCall.of(machine.arch(), number, arguments);
+    public Optional<TimedCall> timed(Arch arch) {
+      return remaining <= 0 ? Optional.empty() : TimedCall.of(arch, number, arguments);
     }
   }
 
@@ -73,7 +74,7 @@ public final class SleepResumer {
       throws CheckpointException {
     TimedCall timed =
         sleep
-            .timed(machine)
+            .timed(machine.arch())
             .orElseThrow(() -> new IllegalArgumentException("no timeout in " + sleep.number()));
     long[] arguments = sleep.arguments().clone();
     switch (timed.form()) {
@@ -129,7 +130,7 @@ public final class SleepResumer {
 
   /// `resume` with a timeout that lies in a register replaced.
   public long[] withTimeLeft(long[] resume, Sleep sleep) {
-    Optional<TimedCall> timed = sleep.timed(machine);
+    Optional<TimedCall> timed = sleep.timed(machine.arch());
     if (timed.isEmpty()
         || timed.get().restart() != TimedCall.Restart.EINTR
         || timed.get().form() != TimedCall.Form.MILLISECONDS) {
@@ -175,7 +176,7 @@ public final class SleepResumer {
   /// Detaches from a thread. If its call reads its timeout from memory, the time left stands there
   /// until the thread sleeps; all other threads must still be stopped.
   public void release(Tracee tracee, Sleep sleep) throws CheckpointException {
-    Optional<TimedCall> timed = sleep.timed(machine);
+    Optional<TimedCall> timed = sleep.timed(machine.arch());
     if (timed.isEmpty()
         || timed.get().restart() != TimedCall.Restart.EINTR
         || timed.get().form() != TimedCall.Form.TIMESPEC) {

@@ -104,7 +104,7 @@ class FileIdentitiesTest {
   void damagedElfFilesHaveNoBuildId() throws IOException {
     byte[] whole = elf(new byte[20]);
     for (int field : new int[] {32, 128, 152}) {
-      for (long value : new long[] {-1, Long.MIN_VALUE, 457, 511, 1L << 40}) {
+      for (long value : new long[] {-1, Long.MIN_VALUE, Long.MAX_VALUE, 457, 511, 1L << 40}) {
         byte[] damaged = whole.clone();
         ByteBuffer.wrap(damaged).order(ByteOrder.LITTLE_ENDIAN).putLong(field, value);
         assertThat(buildId(damaged).size()).isLessThanOrEqualTo(20);

@@ -145,6 +145,7 @@ class InterruptedCallTest {
     "hrtimer_nanosleep, 0x1, 230",
     "hrtimer_nanosleep, 0x0, 230",
     "do_cpu_nanosleep, 0x2, 230",
+    "do_cpu_nanosleep, 0xfffffffa, 230", // the clock of a process: an int below 0
     "futex_do_wait, 0x7f0000001000, 202",
     "futex_wait_queue, 0x7f0000001000, 202",
     "do_sys_poll, 0x7f0000001000, 7",
@@ -167,10 +168,12 @@ class InterruptedCallTest {
     long[] stopped = stopped(219, -516);
     check(
         InterruptedCall.x8664(stopped, Optional.empty(), NONE, wchan),
-        Kind.RESTART_BLOCK,
+        Kind.UNKNOWN,
         -1,
         finished(stopped, EINTR),
         stopped);
+    assertThat(InterruptedCall.x8664(stopped, Optional.empty(), NONE, wchan).isUnknown()).isTrue();
+    assertThat(decide(stopped(35, -516), NONE).isUnknown()).isFalse();
   }
 
   @ParameterizedTest

@@ -73,6 +73,14 @@ class SleepResumerTest {
   }
 
   @Test
+  void theKernelKeepsTheEndOfSomeSleeps() {
+    assertThat(sleep(Syscall.POLL, 5).isHeldByKernel(Arch.ARCH_X86_64)).isTrue();
+    assertThat(sleep(Syscall.POLL, 0).isHeldByKernel(Arch.ARCH_X86_64)).isFalse();
+    assertThat(sleep(Syscall.EPOLL_WAIT, 5).isHeldByKernel(Arch.ARCH_X86_64)).isFalse();
+    assertThat(sleep(Syscall.READ, 5).isHeldByKernel(Arch.ARCH_X86_64)).isFalse();
+  }
+
+  @Test
   void theFrozenTimeIsTakenOffWhatTheKernelWrote() throws CheckpointException {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment time = arena.allocate(JAVA_LONG, 2);
