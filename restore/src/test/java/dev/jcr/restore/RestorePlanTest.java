@@ -197,7 +197,8 @@ class RestorePlanTest {
                     .addPosix(PosixTimer.newBuilder().setId(3)))
             .addThreads(Thread.newBuilder().setTid(42).setRseq(Rseq.newBuilder().setLength(32)))
             .addThreads(
-                Thread.newBuilder().setTid(43)
+                Thread.newBuilder()
+                    .setTid(43)
                     .setBlockedCall(sleep(6))
                     .addPending(PendingSignal.newBuilder().setSignal(34)))
             .addThreads(Thread.newBuilder().setTid(50))
