@@ -25,22 +25,29 @@ final class OpenFileTable implements AutoCloseable {
   private final List<Descriptor> descriptors;
   private final List<OpenFile> files;
   private final Map<Integer, OpenFile> byFd = new HashMap<>();
+  private final Map<Long, List<OpenFile>> byInode = new HashMap<>();
 
   private OpenFileTable(List<Descriptor> descriptors, List<OpenFile> files) {
     this.descriptors = List.copyOf(descriptors);
     this.files = List.copyOf(files);
     for (OpenFile file : files) {
+      byInode.computeIfAbsent(file.stat().inode(), key -> new ArrayList<>()).add(file);
       for (int fd : file.fds()) {
         byFd.put(fd, file);
       }
     }
   }
 
-  /// What two descriptors of one description have in common as far as fdinfo tells.
-  private record Likeness(long inode, int flags, long position, int mountId) {
+  /// What two descriptors of one description have in common as far as fdinfo tells. Anonymous
+  /// inodes are all one; of these only eventfds, which come in numbers, have a number of their own.
+  private record Likeness(long inode, int flags, long position, int mountId, int eventfd) {
     static Likeness of(FdInfo info) {
       return new Likeness(
-          info.inode(), info.flags() & ~Fd.O_CLOEXEC, info.position(), info.mountId());
+          info.inode(),
+          info.flags() & ~Fd.O_CLOEXEC,
+          info.position(),
+          info.mountId(),
+          info.eventfdId().orElse(-1));
     }
   }
 
@@ -163,6 +170,11 @@ final class OpenFileTable implements AutoCloseable {
 
   Optional<OpenFile> of(int fd) {
     return Optional.ofNullable(byFd.get(fd));
+  }
+
+  /// All files with this inode number, of whatever device, by id.
+  List<OpenFile> withInode(long inode) {
+    return byInode.getOrDefault(inode, List.of());
   }
 
   @Override

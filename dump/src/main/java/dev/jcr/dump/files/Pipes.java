@@ -75,7 +75,7 @@ final class Pipes {
   }
 
   private static int firstEnd(Scene scene, OpenFile file) {
-    return scene.table().files().stream()
+    return scene.table().withInode(file.stat().inode()).stream()
         .filter(other -> samePipe(other, file))
         .findFirst()
         .orElse(file)
@@ -83,12 +83,12 @@ final class Pipes {
   }
 
   private static boolean insideHas(Scene scene, OpenFile file, boolean reader) {
-    return scene.table().files().stream()
+    return scene.table().withInode(file.stat().inode()).stream()
         .anyMatch(other -> samePipe(other, file) && (reader ? other.readable() : other.writable()));
   }
 
   private static boolean isFirstReader(Scene scene, OpenFile file) {
-    return scene.table().files().stream()
+    return scene.table().withInode(file.stat().inode()).stream()
             .filter(other -> samePipe(other, file) && other.readable())
             .findFirst()
             .orElse(file)
@@ -98,7 +98,7 @@ final class Pipes {
 
   private static boolean packetMode(Scene scene, OpenFile file) {
     int direct = OpenFlags.of(Kernel.HOST).direct();
-    return scene.table().files().stream()
+    return scene.table().withInode(file.stat().inode()).stream()
         .anyMatch(other -> samePipe(other, file) && (other.flags() & direct) != 0);
   }
 

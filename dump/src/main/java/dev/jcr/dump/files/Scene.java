@@ -3,12 +3,15 @@ package dev.jcr.dump.files;
 import dev.jcr.image.v1.Loss;
 import dev.jcr.image.v1.Terminal;
 import dev.jcr.parasite.linux.Fcntl;
+import dev.jcr.parasite.linux.UnixDiag;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.procfs.ProcStat;
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 
 /// What the describers of one pass share.
@@ -22,6 +25,7 @@ final class Scene {
   private final List<Integer> tasks;
   private final Map<Integer, Terminal> terminals = new TreeMap<>();
   private final List<Loss> losses = new ArrayList<>();
+  private final Map<Long, Optional<UnixDiag>> unixSockets = new HashMap<>();
 
   /// `running`: the process is not frozen, so queues are left alone.
   Scene(int pid, OpenFileTable table, Outside outside, SharedObjects objects, boolean running)
@@ -70,6 +74,16 @@ final class Scene {
       case Fcntl.F_OWNER_PID -> id == pid;
       default -> id == stat.pgrp();
     };
+  }
+
+  /// What the kernel says about a unix socket, asked once.
+  Optional<UnixDiag> unixDiag(long inode) throws IOException {
+    Optional<UnixDiag> known = unixSockets.get(inode);
+    if (known == null) {
+      known = UnixDiag.of(inode);
+      unixSockets.put(inode, known);
+    }
+    return known;
   }
 
   void add(Terminal terminal) {

@@ -33,7 +33,7 @@ final class UnixSockets {
   static void describe(Scene scene, OpenFile file, Description.Builder description)
       throws IOException, Refusal {
     int fd = file.duplicate().number();
-    Optional<UnixDiag> found = UnixDiag.of(file.stat().inode());
+    Optional<UnixDiag> found = scene.unixDiag(file.stat().inode());
     if (found.isEmpty()) {
       throw new Refusal("a unix socket of another network namespace is not restorable", "close it");
     }
@@ -99,13 +99,13 @@ final class UnixSockets {
       UnixSocket.Builder socket)
       throws IOException, Refusal {
     Optional<OpenFile> inside =
-        scene.table().files().stream()
+        scene.table().withInode(diag.peer()).stream()
             .filter(other -> other.link().equals("socket:[" + diag.peer() + "]"))
             .findFirst();
     byte[] peerName = sunPath(FdCalls.peerName(fd).orElse(new byte[0]));
     if (inside.isPresent()) {
       boolean pair =
-          UnixDiag.of(diag.peer()).map(peer -> peer.peer() == diag.inode()).orElse(false);
+          scene.unixDiag(diag.peer()).map(peer -> peer.peer() == diag.inode()).orElse(false);
       if (diag.type() != Sockets.SOCK_DGRAM && (name.length > 0 || peerName.length > 0)) {
         throw new Refusal(
             "a unix connection made through a listening socket is not restorable yet",
