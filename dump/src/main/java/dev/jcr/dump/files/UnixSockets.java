@@ -27,6 +27,7 @@ import java.util.Optional;
 final class UnixSockets {
   private static final int MESSAGE_MAX = 1 << 20;
   private static final int CREDENTIALS_SPACE = 32;
+  private static final int POLLIN = 1;
 
   private UnixSockets() {}
 
@@ -218,13 +219,17 @@ final class UnixSockets {
       throws SyscallException, Refusal {
     int waiting = FdCalls.ioctlInt(fd, Fcntl.FIONREAD).orElse(0);
     boolean stream = diag.type() == Sockets.SOCK_STREAM;
-    if (stream && waiting == 0) {
+    if (stream ? waiting == 0 : (FdCalls.poll(fd, POLLIN) & POLLIN) == 0) {
       return;
     }
     int peekOffset = FdCalls.socketInt(fd, Sockets.SOL_SOCKET, Sockets.SO_PEEK_OFF, -1);
     boolean credentials = FdCalls.socketInt(fd, Sockets.SOL_SOCKET, Sockets.SO_PASSCRED, 0) != 0;
     List<ByteString> messages = new ArrayList<>();
-    FdCalls.setSocketInt(fd, Sockets.SOL_SOCKET, Sockets.SO_PEEK_OFF, 0);
+    // A stream shows all of its queue at once, so its options are left alone.
+    boolean step = !stream || peekOffset >= 0;
+    if (step) {
+      FdCalls.setSocketInt(fd, Sockets.SOL_SOCKET, Sockets.SO_PEEK_OFF, 0);
+    }
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment buffer = arena.allocate(stream ? waiting : MESSAGE_MAX);
       long total = 0;
@@ -251,7 +256,9 @@ final class UnixSockets {
         throw new Refusal("a unix socket whose queue cannot be copied", "retry");
       }
     } finally {
-      FdCalls.setSocketInt(fd, Sockets.SOL_SOCKET, Sockets.SO_PEEK_OFF, peekOffset);
+      if (step) {
+        FdCalls.setSocketInt(fd, Sockets.SOL_SOCKET, Sockets.SO_PEEK_OFF, peekOffset);
+      }
     }
     boolean pair = socket.getPeerId() != 0 || socket.getPeerClosed();
     if (!messages.isEmpty() && !pair) {

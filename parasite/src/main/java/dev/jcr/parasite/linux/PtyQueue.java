@@ -9,12 +9,13 @@ import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.locks.LockSupport;
 
 /// What waits inside a pseudo-terminal, in both directions.
 ///
 /// The kernel shows it to nobody without giving it away, so [#copy] takes it out and puts the same
 /// back at once, and whoever reads the terminal must be stopped meanwhile. Bytes are put in through
-/// the line discipline with everything switched off that would change, echo or act upon them.
+/// the line discipline with everything switched off that would change them or act upon them.
 ///
 /// @param lines input that can be read, in canonical mode: each ends as it was ended, and one
 ///   without a delimiter was ended by the end-of-file character
@@ -25,6 +26,8 @@ public record PtyQueue(List<byte[]> lines, byte[] rest, byte[] output) {
   private static final int ICANON = 2;
   private static final int OPOST = 1;
   private static final int IXON = 0x400;
+  private static final int ECHO = 8;
+  private static final int IEXTEN = 0x8000;
   private static final int INPUT_FLAGS = 0;
   private static final int OUTPUT_FLAGS = 4;
   private static final int LOCAL_FLAGS = 12;
@@ -38,6 +41,11 @@ public record PtyQueue(List<byte[]> lines, byte[] rest, byte[] output) {
   private static final int VEOL2 = 16;
   private static final byte END_OF_FILE = 4;
   private static final int LINE_MAX = 4096;
+
+  /// Less than the kernel's echo buffer.
+  private static final int PIECE = 256;
+
+  private static final long PATIENCE_NANOS = 5_000_000_000L;
   private static final int POLLIN = 1;
   private static final int POLLOUT = 4;
 
@@ -89,42 +97,71 @@ public record PtyQueue(List<byte[]> lines, byte[] rest, byte[] output) {
 
   private static void put(int master, int slave, byte[] termios, boolean packet, PtyQueue queue)
       throws SyscallException {
+    if (!queue.isEmpty()) {
+      if (packet) {
+        FdCalls.ioctlSet(master, Fcntl.TIOCPKT, new byte[4]);
+      }
+      set(slave, quiet(termios));
+      for (byte[] line : queue.lines) {
+        type(master, line);
+        if (!delimited(line, termios)) {
+          // Not echoed; whether it is seen now or by the terminal's own modes is the same.
+          write(master, new byte[] {endOfFile(termios)}, 0, 1);
+        }
+      }
+      type(master, queue.rest);
+      write(slave, queue.output, 0, queue.output.length);
+    }
+    set(slave, termios);
+    if (packet) {
+      FdCalls.ioctlSet(master, Fcntl.TIOCPKT, new byte[] {1, 0, 0, 0});
+    }
+  }
+
+  /// Modes in which the line discipline takes bytes as they are, and echoes each as itself.
+  private static byte[] quiet(byte[] termios) {
     byte[] quiet = termios.clone();
-    int canonical = flags(termios, LOCAL_FLAGS) & ICANON;
+    int local = flags(termios, LOCAL_FLAGS);
     setFlags(quiet, INPUT_FLAGS, flags(termios, INPUT_FLAGS) & IXON);
-    setFlags(quiet, LOCAL_FLAGS, canonical);
+    setFlags(quiet, LOCAL_FLAGS, (local & (ICANON | IEXTEN)) | ECHO);
     setFlags(quiet, OUTPUT_FLAGS, flags(termios, OUTPUT_FLAGS) & ~OPOST);
     for (int i = 0; i < CHARACTER_COUNT; i++) {
       if (i != VEOL && i != VEOL2 && i != VSTART && i != VSTOP) {
         quiet[CHARACTERS + i] = 0;
       }
     }
-    quiet[CHARACTERS + VMIN] = 1;
-    if (!queue.isEmpty()) {
-      if (packet) {
-        FdCalls.ioctlSet(master, Fcntl.TIOCPKT, new byte[4]);
-      }
-      set(slave, quiet);
-      for (byte[] line : queue.lines) {
-        write(master, line);
-        if (!delimited(line, termios)) {
-          byte[] ending = quiet.clone();
-          ending[CHARACTERS + VEOF] = END_OF_FILE;
-          settle(slave);
-          set(slave, ending);
-          write(master, new byte[] {END_OF_FILE});
-          settle(slave);
-          set(slave, quiet);
+    if ((local & ICANON) != 0) {
+      quiet[CHARACTERS + VEOF] = endOfFile(termios);
+    } else {
+      quiet[CHARACTERS + VMIN] = 1;
+    }
+    return quiet;
+  }
+
+  private static byte endOfFile(byte[] termios) {
+    byte own = termios[CHARACTERS + VEOF];
+    return own == 0 ? END_OF_FILE : own;
+  }
+
+  /// Writes input and waits until it has come through the line discipline, which a kernel thread
+  /// works some time later: then its echo, read here, is complete.
+  private static void type(int master, byte[] bytes) throws SyscallException {
+    for (int at = 0; at < bytes.length; at += PIECE) {
+      int length = Math.min(PIECE, bytes.length - at);
+      write(master, bytes, at, length);
+      long deadline = System.nanoTime() + PATIENCE_NANOS;
+      int echoed = 0;
+      while (echoed < length) {
+        settle(master);
+        int waiting = FdCalls.ioctlInt(master, Fcntl.FIONREAD).orElse(0);
+        if (waiting > 0) {
+          echoed += read(master, Math.min(waiting, length - echoed)).length;
+        } else if (System.nanoTime() > deadline) {
+          throw new SyscallException("put input back into a terminal", Syscall.WRITE, Errno.EIO);
+        } else {
+          LockSupport.parkNanos(20_000);
         }
       }
-      write(master, queue.rest);
-      settle(slave);
-      write(slave, queue.output);
-      settle(master);
-    }
-    set(slave, termios);
-    if (packet) {
-      FdCalls.ioctlSet(master, Fcntl.TIOCPKT, new byte[] {1, 0, 0, 0});
     }
   }
 
@@ -138,8 +175,8 @@ public record PtyQueue(List<byte[]> lines, byte[] rest, byte[] output) {
             && (last == termios[CHARACTERS + VEOL] || last == termios[CHARACTERS + VEOL2]));
   }
 
-  /// Polling makes the kernel carry what was written through the line discipline
-  /// (`tty_buffer_flush_work` in n_tty_poll); otherwise a kernel thread does it some time later.
+  /// Polling a terminal that has nothing to read makes the kernel carry what was written through
+  /// the line discipline (`tty_buffer_flush_work` in n_tty_poll).
   private static void settle(int fd) throws SyscallException {
     FdCalls.poll(fd, POLLIN);
   }
@@ -164,18 +201,15 @@ public record PtyQueue(List<byte[]> lines, byte[] rest, byte[] output) {
     }
   }
 
-  private static void write(int fd, byte[] bytes) throws SyscallException {
+  private static void write(int fd, byte[] bytes, int from, int length) throws SyscallException {
     try (Arena arena = Arena.ofConfined()) {
-      MemorySegment buffer = arena.allocateFrom(ValueLayout.JAVA_BYTE, bytes);
+      MemorySegment buffer = arena.allocate(Math.max(1, length));
+      MemorySegment.copy(bytes, from, buffer, ValueLayout.JAVA_BYTE, 0, length);
       long done = 0;
-      while (done < bytes.length) {
+      while (done < length) {
         done +=
             Kernel.call(
-                "write into a terminal",
-                Syscall.WRITE,
-                fd,
-                buffer.address() + done,
-                bytes.length - done);
+                "write into a terminal", Syscall.WRITE, fd, buffer.address() + done, length - done);
       }
     }
   }
