@@ -311,13 +311,29 @@ public final class FileExecutor implements AutoCloseable {
       event[data + i] = (byte) (target.getData() >>> (8 * i));
     }
     inside.put(event);
-    inside.require(
-        "watch fd " + number + " with an epoll",
-        Syscall.EPOLL_CTL,
-        inside.of(epollId),
-        Fcntl.EPOLL_CTL_ADD,
-        number,
-        inside.scratch());
+    long result =
+        inside
+            .calls()
+            .call(
+                Syscall.EPOLL_CTL,
+                inside.of(epollId),
+                Fcntl.EPOLL_CTL_ADD,
+                number,
+                inside.scratch());
+    if (result == -Errno.EPERM) {
+      // Only one that came from outside can have become a file or /dev/null.
+      throw new CheckpointException(
+          Outcome.FAILED,
+          "cannot watch fd "
+              + number
+              + " with an epoll: "
+              + Errno.describe(Errno.EPERM)
+              + "; the process was waiting for it, so give jcr a terminal or a pipe as fd "
+              + number);
+    }
+    if (Kernel.isError(result)) {
+      throw Inside.failure("watch fd " + number + " with an epoll", result);
+    }
     if (!there) {
       if (occupant == 0) {
         inside.close(number);
