@@ -68,8 +68,8 @@ class TargetProgramsTest {
         Case.of("timers").varying("Pnd"),
         // The memory accounting of mappings that were writable once.
         Case.of("memory").varying(" ac -> VmFlags:"),
-        Case.of("identity", "root").later(),
-        Case.of("identity", "user").later(),
+        Case.of("identity", "root"),
+        Case.of("identity", "user"),
         Case.of("rseq"),
         Case.of("files"),
         Case.of("locks"),

@@ -27,6 +27,8 @@ import java.util.Arrays;
 public final class ThreadBuilder {
   private static final int SCHED_ATTR_SIZE = 56;
   private static final int AFFINITY_WORDS = 128;
+  private static final int SCHED_OTHER = 0;
+  private static final int SCHED_IDLE = 5;
   private static final int SCHED_DEADLINE = 6;
   private static final int CAPABILITY_VERSION_3 = 0x20080522;
   private static final int SECBIT_KEEP_CAPS = 1 << 4;
@@ -151,6 +153,17 @@ public final class ThreadBuilder {
       // Policy, flags, nice and priority.
       if (own.asSlice(4, 20).mismatch(attributes.asSlice(4, 20)) >= 0
           || scheduling.getPolicy() == SCHED_DEADLINE) {
+        if (scheduling.getPolicy() == SCHED_IDLE) {
+          // Under this policy the kernel takes no nice value, but keeps one.
+          attributes.set(JAVA_INT, 4, SCHED_OTHER);
+          Kernel.call(
+              "set the nice value of thread " + tid,
+              Syscall.SCHED_SETATTR,
+              tid,
+              attributes.address(),
+              0);
+          attributes.set(JAVA_INT, 4, SCHED_IDLE);
+        }
         Kernel.call(
             "set scheduling of thread " + tid, Syscall.SCHED_SETATTR, tid, attributes.address(), 0);
       }
