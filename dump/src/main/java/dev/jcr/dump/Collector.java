@@ -67,6 +67,7 @@ import org.jspecify.annotations.Nullable;
 final class Collector implements AutoCloseable {
   private static final long SA_RESTART = 0x10000000L;
   private static final long STACK_BOTTOM = 16 * 1024;
+  private static final int ATTEMPTS = 4;
 
   private final int pid;
   private final ProcStat before;
@@ -126,7 +127,25 @@ final class Collector implements AutoCloseable {
   /// bytes.
   long look() throws CheckpointException, IOException {
     fileCollector.preflight();
-    return PageDumper.estimate(new VmaCollector().collect(proc.smaps(), _ -> 1), scan);
+    return PageDumper.estimate(VmaCollector.ofRunning().collect(proc.smaps(), _ -> 1), scan);
+  }
+
+  /// Mappings as VMAs of the image. A file that another process removes between the look at the
+  /// mapping and the look at the file is a deleted one at the next look.
+  private List<Vma> vmas(List<Smaps> smaps, VmaCollector.Objects objects)
+      throws CheckpointException, IOException {
+    List<Smaps> seen = smaps;
+    for (int attempt = 1; attempt < ATTEMPTS; attempt++) {
+      try {
+        return VmaCollector.ofStopped().collect(seen, objects);
+      } catch (CheckpointException e) {
+        if (!VmaCollector.isGone(e)) {
+          throw e;
+        }
+        seen = proc.smaps();
+      }
+    }
+    return VmaCollector.ofStopped().collect(seen, objects);
   }
 
   /// The last look before the stop, at what stopping destroys.
@@ -162,7 +181,7 @@ final class Collector implements AutoCloseable {
             machine, memory, gadgets, stackBottom(freeze), leader, leaderCall, taken(freeze))) {
       try (Infection.InfectedThread inside = infection.enter(leader, leaderCall)) {
         actions = SignalCollector.actions(inside);
-        timers = TimerCollector.collect(inside, proc.timers());
+        timers = TimerCollector.collect(inside, proc.timers(), stoppedAt);
         identity = IdentityCollector.collect(proc, inside);
         brk = inside.call(Syscall.BRK, 0);
       }
@@ -201,12 +220,11 @@ final class Collector implements AutoCloseable {
     List<Vma> vmas;
     long memdump;
     PageDumper dumper = new PageDumper(memory, pages);
-    try (Collected collected = fileCollector.collect()) {
+    try (Collected collected = fileCollector.collect(stoppedAt)) {
       vmas =
-          new VmaCollector()
-              .collect(
-                  smaps,
-                  mapping -> collected.objectFor(mapping.start(), mapping.end(), mapping.path()));
+          vmas(
+              smaps,
+              mapping -> collected.objectFor(mapping.start(), mapping.end(), mapping.path()));
       memdump = System.nanoTime();
       dumper.dump(vmas, scan);
       files = collected.files();

@@ -687,7 +687,7 @@ final class RestoreSession implements AutoCloseable {
     List<Vma> found =
         VmaCollector.merged(
             provable(
-                new VmaCollector()
+                VmaCollector.ofStopped()
                     .collect(withoutBootstrap(Proc.of(process().tid()).smaps()), _ -> ANY_OBJECT)));
     for (int i = 0; i < Math.max(wanted.size(), found.size()); i++) {
       if (i >= wanted.size() || i >= found.size() || !wanted.get(i).equals(found.get(i))) {

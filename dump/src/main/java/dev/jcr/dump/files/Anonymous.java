@@ -1,5 +1,6 @@
 package dev.jcr.dump.files;
 
+import dev.jcr.dump.timers.TimerCollector;
 import dev.jcr.image.v1.Description;
 import dev.jcr.image.v1.Epoll;
 import dev.jcr.image.v1.EpollTarget;
@@ -11,6 +12,7 @@ import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.procfs.FdInfo;
+import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -28,7 +30,7 @@ final class Anonymous {
   private Anonymous() {}
 
   static void describe(Scene scene, OpenFile file, Description.Builder description)
-      throws SyscallException, Refusal {
+      throws IOException, Refusal {
     FdInfo info = file.info();
     switch (file.link()) {
       case "anon_inode:[eventfd]" ->
@@ -36,7 +38,7 @@ final class Anonymous {
               EventFd.newBuilder()
                   .setCount(info.eventfdCount())
                   .setSemaphore(info.eventfdSemaphore().orElse(false)));
-      case "anon_inode:[timerfd]" -> description.setTimerfd(timer(file));
+      case "anon_inode:[timerfd]" -> description.setTimerfd(timer(scene, file));
       case "anon_inode:[signalfd]" ->
           description.setSignalfd(SignalFd.newBuilder().setMask(info.sigmask()));
       case "anon_inode:[eventpoll]" -> description.setEpoll(epoll(scene, file));
@@ -57,17 +59,21 @@ final class Anonymous {
     }
   }
 
-  private static TimerFd timer(OpenFile file) throws SyscallException {
-    FdInfo info = file.info();
+  private static TimerFd timer(Scene scene, OpenFile file) throws IOException {
+    // Read again: it goes on while the table of descriptors is made.
+    FdInfo info = FdInfo.parse(scene.proc().text("fdinfo/" + file.fd()));
+    long since = scene.sinceStop();
     int clock = info.timerfdClock();
-    long remaining = info.timerfdRemaining();
+    long remaining =
+        TimerCollector.atFreeze(info.timerfdRemaining(), info.timerfdInterval(), since);
     return TimerFd.newBuilder()
         .setClock(clock)
         .setTicks(info.timerfdTicks())
         .setSettimeFlags(info.timerfdSettimeFlags())
         .setInterval(info.timerfdInterval())
         .setRemaining(remaining)
-        .setExpires(remaining == 0 ? 0 : expiry(file.duplicate().number(), clock, remaining))
+        .setExpires(
+            remaining == 0 ? 0 : expiry(file.duplicate().number(), clock, info.timerfdRemaining()))
         .build();
   }
 

@@ -6,9 +6,11 @@ import dev.jcr.image.CheckpointException.Problem;
 import dev.jcr.image.v1.Description;
 import dev.jcr.image.v1.Owner;
 import dev.jcr.image.v1.Terminal;
+import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Fcntl;
 import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.FdCalls;
+import dev.jcr.parasite.linux.SyscallException;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -21,6 +23,8 @@ import org.jspecify.annotations.Nullable;
 /// [#preflight] looks at the running process and names everything that cannot be carried over;
 /// [#collect] is called while it is frozen.
 public final class FileCollector implements AutoCloseable {
+  private static final int LOOKS = 2;
+
   private final int pid;
   private final Fd pidFd;
   private @Nullable Outside outside;
@@ -34,13 +38,23 @@ public final class FileCollector implements AutoCloseable {
     }
   }
 
-  /// Everything unsupported, found without stopping or tracing the process.
+  /// Everything unsupported, found without stopping or tracing the process. What is seen only once
+  /// of several looks was a file on its way (opened, renamed, removed, closed between two
+  /// questions).
   public List<Problem> preflight() throws CheckpointException {
+    List<Problem> problems = look();
+    for (int again = 0; again < LOOKS && !problems.isEmpty(); again++) {
+      problems.retainAll(look());
+    }
+    return problems;
+  }
+
+  private List<Problem> look() throws CheckpointException {
     List<Problem> problems = new ArrayList<>();
     try (OpenFileTable table = OpenFileTable.read(pid, pidFd);
         SharedObjects objects = new SharedObjects()) {
       outside = Outside.look(pid, table.files());
-      describe(new Scene(pid, table, outside, objects, true), problems);
+      describe(Scene.running(pid, table, outside, objects), problems);
     } catch (IOException e) {
       throw OpenFileTable.failure(pid, e);
     }
@@ -49,7 +63,9 @@ public final class FileCollector implements AutoCloseable {
 
   /// The table as it is; the process must not run. Throws with outcome `UNSUPPORTED` and all
   /// problems when there are any.
-  public Collected collect() throws CheckpointException {
+  ///
+  /// @param stoppedAt System.nanoTime of the freeze: timers are as they were then
+  public Collected collect(long stoppedAt) throws CheckpointException {
     SharedObjects objects = new SharedObjects();
     boolean done = false;
     try (OpenFileTable table = OpenFileTable.read(pid, pidFd)) {
@@ -58,7 +74,7 @@ public final class FileCollector implements AutoCloseable {
         known = Outside.look(pid, table.files());
       }
       List<Problem> problems = new ArrayList<>();
-      Scene scene = new Scene(pid, table, known, objects, false);
+      Scene scene = Scene.frozen(pid, table, known, objects, stoppedAt);
       List<Description> descriptions = describe(scene, problems);
       if (!problems.isEmpty()) {
         throw new CheckpointException(
@@ -100,6 +116,11 @@ public final class FileCollector implements AutoCloseable {
       } catch (Refusal refusal) {
         problems.add(
             new Problem("descriptor", "fd " + file.fd(), refusal.reason(), refusal.remedy()));
+      } catch (SyscallException e) {
+        if (!scene.running() || (e.errno() != Errno.ENOENT && e.errno() != Errno.EBADF)) {
+          throw e;
+        }
+        // A running process closed it meanwhile.
       }
     }
     return descriptions;

@@ -78,7 +78,9 @@ final class OpenFileTable implements AutoCloseable {
         if (info == null) {
           throw new AssertionError(fd);
         }
-        files.add(new OpenFile(id, fds, proc.link("fd/" + fd), info, stat, duplicate.get()));
+        // The duplicate's name: a running process may close its own meanwhile.
+        String link = Proc.at("/proc/self").link("fd/" + duplicate.get().number());
+        files.add(new OpenFile(id, fds, link, info, stat, duplicate.get()));
         for (int each : fds) {
           FdInfo own = infos.get(each);
           descriptors.add(
@@ -139,7 +141,22 @@ final class OpenFileTable implements AutoCloseable {
       boolean found = false;
       while (low < high) {
         int middle = (low + high) / 2;
-        int order = FdCalls.compareFiles(pid, fd, pid, ordered.get(middle).getFirst());
+        int other = ordered.get(middle).getFirst();
+        int order;
+        try {
+          order = FdCalls.compareFiles(pid, fd, pid, other);
+        } catch (SyscallException e) {
+          if (e.errno() != Errno.EBADF) {
+            throw e;
+          }
+          if (isOpen(pid, fd)) {
+            ordered.remove(middle);
+            high = Math.min(high - 1, ordered.size());
+            continue;
+          }
+          found = true;
+          break;
+        }
         if (order == 0) {
           ordered.get(middle).add(fd);
           found = true;
@@ -158,6 +175,17 @@ final class OpenFileTable implements AutoCloseable {
       }
     }
     return ordered;
+  }
+
+  private static boolean isOpen(int pid, int fd) throws SyscallException {
+    try {
+      return FdCalls.compareFiles(pid, fd, pid, fd) == 0;
+    } catch (SyscallException e) {
+      if (e.errno() == Errno.EBADF) {
+        return false;
+      }
+      throw e;
+    }
   }
 
   List<Descriptor> descriptors() {

@@ -53,16 +53,22 @@ final class Outside {
 
   private static void look(int other, Set<String> asked, Map<String, String> holders) {
     Proc proc = Proc.of(other);
+    List<Integer> fds;
     try {
-      for (int fd : proc.fds()) {
+      fds = proc.fds();
+    } catch (IOException _) {
+      return; // It ended meanwhile, or is nobody's business of ours.
+    }
+    for (int fd : fds) {
+      try {
         String link = proc.link("fd/" + fd);
         if (asked.contains(link) && !holders.containsKey(link)) {
           String comm = new String(proc.bytes("comm"), StandardCharsets.UTF_8).strip();
           holders.put(link, "process " + other + " (" + comm + ")");
         }
+      } catch (IOException _) {
+        // Closed meanwhile.
       }
-    } catch (IOException e) {
-      // It ended meanwhile, or is nobody's business of ours; kernel threads have no table.
     }
   }
 

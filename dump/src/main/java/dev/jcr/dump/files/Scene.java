@@ -21,20 +21,40 @@ final class Scene {
   private final Outside outside;
   private final SharedObjects objects;
   private final boolean running;
+  private final long stoppedAt;
   private final ProcStat stat;
   private final List<Integer> tasks;
   private final Map<Integer, Terminal> terminals = new TreeMap<>();
   private final List<Loss> losses = new ArrayList<>();
   private final Map<Long, Optional<UnixDiag>> unixSockets = new HashMap<>();
 
-  /// `running`: the process is not frozen, so queues are left alone.
-  Scene(int pid, OpenFileTable table, Outside outside, SharedObjects objects, boolean running)
+  /// A process that is not frozen: queues are left alone.
+  static Scene running(int pid, OpenFileTable table, Outside outside, SharedObjects objects)
+      throws IOException {
+    return new Scene(pid, table, outside, objects, true, System.nanoTime());
+  }
+
+  /// A process that was frozen at `stoppedAt` (System.nanoTime).
+  static Scene frozen(
+      int pid, OpenFileTable table, Outside outside, SharedObjects objects, long stoppedAt)
+      throws IOException {
+    return new Scene(pid, table, outside, objects, false, stoppedAt);
+  }
+
+  private Scene(
+      int pid,
+      OpenFileTable table,
+      Outside outside,
+      SharedObjects objects,
+      boolean running,
+      long stoppedAt)
       throws IOException {
     this.pid = pid;
     this.table = table;
     this.outside = outside;
     this.objects = objects;
     this.running = running;
+    this.stoppedAt = stoppedAt;
     this.stat = proc().stat();
     this.tasks = proc().tasks();
   }
@@ -61,6 +81,11 @@ final class Scene {
 
   boolean running() {
     return running;
+  }
+
+  /// Nanoseconds since the process was frozen, in which its timers went on.
+  long sinceStop() {
+    return running ? 0 : System.nanoTime() - stoppedAt;
   }
 
   ProcStat stat() {

@@ -7,6 +7,8 @@ import dev.jcr.image.CheckpointException.Problem;
 import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.VmaKind;
+import dev.jcr.parasite.linux.Errno;
+import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.procfs.Smaps;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -46,6 +48,22 @@ public final class VmaCollector {
   }
 
   private final Map<String, FileIdentity> files = new HashMap<>();
+  private final boolean running;
+
+  private VmaCollector(boolean running) {
+    this.running = running;
+  }
+
+  /// For a process that is stopped.
+  public static VmaCollector ofStopped() {
+    return new VmaCollector(false);
+  }
+
+  /// For a process that goes on: a file that is gone since its mapping was listed counts as
+  /// deleted.
+  public static VmaCollector ofRunning() {
+    return new VmaCollector(true);
+  }
 
   /// What cannot be restored, all of it.
   public static List<Problem> problems(List<Smaps> mappings) {
@@ -133,11 +151,7 @@ public final class VmaCollector {
       return vma.setKind(VmaKind.VMA_VSYSCALL).build();
     }
     if (isObject(mapping)) {
-      return vma.setKind(shared ? VmaKind.VMA_SHARED_MEMORY : VmaKind.VMA_PRIVATE_FILE)
-          .setOffset(mapping.offset())
-          .setObjectId(objects.objectFor(mapping))
-          .setMayWrite(mapping.vmFlags().contains("mw"))
-          .build();
+      return object(vma, mapping, objects);
     }
     if (mapping.inode() == 0) {
       if (path.startsWith("[anon:")) {
@@ -153,7 +167,14 @@ public final class VmaCollector {
     }
     FileIdentity file = files.get(path);
     if (file == null) {
-      file = FileIdentities.of(path);
+      try {
+        file = FileIdentities.of(path);
+      } catch (CheckpointException e) {
+        if (running && isGone(e)) {
+          return object(vma, mapping, objects);
+        }
+        throw e;
+      }
       files.put(path, file);
     }
     return vma.setKind(shared ? VmaKind.VMA_SHARED_FILE : VmaKind.VMA_PRIVATE_FILE)
@@ -161,6 +182,21 @@ public final class VmaCollector {
         .setFile(file)
         .setMayWrite(shared && mapping.vmFlags().contains("mw"))
         .build();
+  }
+
+  private static Vma object(Vma.Builder vma, Smaps mapping, Objects objects)
+      throws CheckpointException {
+    boolean shared = mapping.permissions().charAt(3) == 's';
+    return vma.setKind(shared ? VmaKind.VMA_SHARED_MEMORY : VmaKind.VMA_PRIVATE_FILE)
+        .setOffset(mapping.offset())
+        .setObjectId(objects.objectFor(mapping))
+        .setMayWrite(mapping.vmFlags().contains("mw"))
+        .build();
+  }
+
+  /// Whether a mapped file was removed after its mapping was listed: the next list says so.
+  public static boolean isGone(CheckpointException failure) {
+    return failure.getCause() instanceof SyscallException cause && cause.errno() == Errno.ENOENT;
   }
 
   /// Neighbours that differ in nothing as one: the kernel splits and merges them by history.

@@ -33,7 +33,7 @@ class VmaCollectorTest {
   }
 
   private static Vma collect(String line, String vmFlags) throws CheckpointException {
-    return new VmaCollector().collect(List.of(mapping(line, vmFlags)), NO_OBJECTS).getFirst();
+    return VmaCollector.ofStopped().collect(List.of(mapping(line, vmFlags)), NO_OBJECTS).getFirst();
   }
 
   private static Vma.Builder anonymous(long start, long end) {
@@ -80,7 +80,7 @@ class VmaCollectorTest {
                 VmFlags: rd ex mr mw me lo dc hg sd\s
                 """)
             .getFirst();
-    assertThat(new VmaCollector().collect(List.of(mapping), NO_OBJECTS))
+    assertThat(VmaCollector.ofStopped().collect(List.of(mapping), NO_OBJECTS))
         .containsExactly(
             anonymous(0x7f0000000000L, 0x7f0000200000L)
                 .setProtection(5)
@@ -133,7 +133,7 @@ class VmaCollectorTest {
   void contentsWithoutAPathAreObjects() throws CheckpointException {
     List<String> asked = new ArrayList<>();
     List<Vma> vmas =
-        new VmaCollector()
+        VmaCollector.ofStopped()
             .collect(
                 Smaps.parse(
                     """
