@@ -152,7 +152,7 @@ final class Collector implements AutoCloseable {
   Freeze stop(long budgetNanos) throws CheckpointException, IOException {
     aborted.clear();
     putBack.clear();
-    sleepClock.read(proc, machine.arch());
+    sleepClock.read(proc, machine.arch(), memory);
     return Freeze.stop(pid, machine, budgetNanos);
   }
 

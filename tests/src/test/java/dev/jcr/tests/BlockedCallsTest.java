@@ -79,11 +79,10 @@ class BlockedCallsTest {
           Integer.parseInt(words[7]));
     }
 
-    /// What the kernel does not let jcr correct, in ms. A timeout that is a property of the socket
-    /// starts again. Of a call that the kernel itself restarts with the time left at the stop, the
-    /// time that a process left running was frozen is lost.
+    /// What the kernel does not let jcr correct, in ms. Of a call that the kernel itself restarts
+    /// with the time left at the stop, the time that a process left running was frozen is lost.
     double tolerance(double frozen) {
-      return name.endsWith("_timeout") ? timeout / 1e6 : frozen;
+      return frozen;
     }
 
     double earliest() {

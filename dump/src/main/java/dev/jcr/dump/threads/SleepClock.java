@@ -34,7 +34,7 @@ public final class SleepClock {
   /// Reads what stopping destroys, of all threads. Files that the kernel does not have count as
   /// "unknown"; threads that end meanwhile are left out. Moves the calling thread from CPU to CPU
   /// and back.
-  public void read(Proc proc, Arch arch) throws IOException {
+  public void read(Proc proc, Arch arch, ProcessMemory memory) throws IOException {
     Proc self = Proc.at("/proc/thread-self");
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment affinity = arena.allocate(JAVA_LONG, 128);
@@ -49,7 +49,10 @@ public final class SleepClock {
           }
           places.put(tid, proc.text("task/" + tid + "/wchan").strip());
           boolean timed =
-              TimedCall.of(arch, in.number(), in.arguments()).isPresent()
+              TimedCall.of(arch, in.number(), in.arguments())
+                      .flatMap(
+                          call -> call.timeout(in.arguments(), memory).stream().boxed().findAny())
+                      .isPresent()
                   || in.number() == Syscall.RESTART_SYSCALL.number(arch);
           if (!timed) {
             continue;

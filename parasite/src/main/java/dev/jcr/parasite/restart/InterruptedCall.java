@@ -64,7 +64,9 @@ public record InterruptedCall(
           Syscall.MSGSND,
           // With SO_RCVTIMEO or SO_SNDTIMEO set.
           Syscall.READ,
+          Syscall.READV,
           Syscall.WRITE,
+          Syscall.WRITEV,
           Syscall.ACCEPT,
           Syscall.ACCEPT4,
           Syscall.CONNECT,
@@ -72,7 +74,8 @@ public record InterruptedCall(
           Syscall.RECVMSG,
           Syscall.RECVMMSG,
           Syscall.SENDTO,
-          Syscall.SENDMSG);
+          Syscall.SENDMSG,
+          Syscall.SENDMMSG);
 
   /// A signal that a handler will take as soon as the thread runs.
   ///

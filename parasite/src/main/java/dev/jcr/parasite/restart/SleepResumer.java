@@ -23,7 +23,8 @@ import java.util.concurrent.locks.LockSupport;
 /// Calls that the kernel restarts from its restart block are started anew with the time left and
 /// interrupted at once: the kernel then holds the right end of the sleep, and the program's own
 /// arguments and memory stay as they were. Calls that fail with EINTR have no such memory: a
-/// timeout in a register is replaced, one in memory is replaced until the thread has gone to sleep.
+/// timeout in a register is replaced, one in memory or in a socket is replaced until the thread has
+/// gone to sleep.
 public final class SleepResumer {
   private static final long NANOS = 1_000_000_000L;
   private static final long NANOS_PER_MILLI = 1_000_000L;
@@ -83,6 +84,8 @@ public final class SleepResumer {
         writeTimespec(scratch, sleep.remaining());
         arguments[timed.argument()] = scratch;
       }
+      case SOCKET_RECEIVE, SOCKET_SEND ->
+          throw new IllegalArgumentException("no restart block in " + sleep.number());
     }
     tracee.setGeneral(machine.syscall(base, syscallAt, (int) sleep.number(), arguments));
     tracee.resumeToSyscall(0);
@@ -177,6 +180,10 @@ public final class SleepResumer {
   /// until the thread sleeps; all other threads must still be stopped.
   public void release(Tracee tracee, Sleep sleep) throws CheckpointException {
     Optional<TimedCall> timed = sleep.timed(machine.arch());
+    if (timed.isPresent() && timed.get().form().isSocket()) {
+      releaseInSocket(tracee, sleep, timed.get());
+      return;
+    }
     if (timed.isEmpty()
         || timed.get().restart() != TimedCall.Restart.EINTR
         || timed.get().form() != TimedCall.Form.TIMESPEC) {
@@ -188,16 +195,40 @@ public final class SleepResumer {
     writeTimespec(address, sleep.remaining());
     byte[] lent = memory.bytes(address, 16);
     try {
-      tracee.detach(0);
-      long deadline = System.nanoTime() + PATIENCE_NANOS;
-      while (!blockedIn(tracee.tid(), sleep.number()) && System.nanoTime() < deadline) {
-        LockSupport.parkNanos(POLL_NANOS);
-      }
+      detachIntoSleep(tracee, sleep);
     } finally {
       // The call may have ended at once, and the memory be in use for something else by now.
       if (Arrays.equals(memory.bytes(address, 16), lent)) {
         memory.writeForced(address, own);
       }
+    }
+  }
+
+  /// The time left stands in the socket's option until the thread sleeps.
+  private void releaseInSocket(Tracee tracee, Sleep sleep, TimedCall timed)
+      throws CheckpointException {
+    boolean receive = timed.form() == TimedCall.Form.SOCKET_RECEIVE;
+    try (SocketTimeout socket =
+        SocketTimeout.of(memory.pid(), sleep.arguments()[timed.argument()], receive).orElse(null)) {
+      Optional<byte[]> own = socket == null ? Optional.empty() : socket.timeval();
+      if (socket == null || own.isEmpty()) {
+        tracee.detach(0);
+        return;
+      }
+      try {
+        socket.set(sleep.remaining());
+        detachIntoSleep(tracee, sleep);
+      } finally {
+        socket.set(own.get());
+      }
+    }
+  }
+
+  private void detachIntoSleep(Tracee tracee, Sleep sleep) throws CheckpointException {
+    tracee.detach(0);
+    long deadline = System.nanoTime() + PATIENCE_NANOS;
+    while (!blockedIn(tracee.tid(), sleep.number()) && System.nanoTime() < deadline) {
+      LockSupport.parkNanos(POLL_NANOS);
     }
   }
 

@@ -24,7 +24,15 @@ public record TimedCall(int argument, Form form, Restart restart) {
     /// Pointer to `struct timespec`; NULL waits for ever.
     TIMESPEC,
     /// int milliseconds; negative waits for ever.
-    MILLISECONDS
+    MILLISECONDS,
+    /// A socket whose SO_RCVTIMEO counts.
+    SOCKET_RECEIVE,
+    /// A socket whose SO_SNDTIMEO counts.
+    SOCKET_SEND;
+
+    boolean isSocket() {
+      return this == SOCKET_RECEIVE || this == SOCKET_SEND;
+    }
   }
 
   /// What becomes of the call when it is interrupted without a handler.
@@ -48,6 +56,12 @@ public record TimedCall(int argument, Form form, Restart restart) {
     return switch (form) {
       case MILLISECONDS ->
           (int) value < 0 ? OptionalLong.empty() : OptionalLong.of((int) value * NANOS_PER_MILLI);
+      case SOCKET_RECEIVE, SOCKET_SEND -> {
+        try (SocketTimeout socket =
+            SocketTimeout.of(memory.pid(), value, form == Form.SOCKET_RECEIVE).orElse(null)) {
+          yield socket == null ? OptionalLong.empty() : socket.nanos();
+        }
+      }
       case TIMESPEC -> {
         if (value == 0) {
           yield OptionalLong.empty();
@@ -90,6 +104,10 @@ public record TimedCall(int argument, Form form, Restart restart) {
                   case SEMTIMEDOP -> new TimedCall(3, Form.TIMESPEC, Restart.EINTR);
                   case IO_GETEVENTS, IO_PGETEVENTS ->
                       new TimedCall(4, Form.TIMESPEC, Restart.EINTR);
+                  case READ, READV, RECVFROM, RECVMSG, ACCEPT, ACCEPT4 ->
+                      new TimedCall(0, Form.SOCKET_RECEIVE, Restart.EINTR);
+                  case WRITE, WRITEV, SENDTO, SENDMSG, SENDMMSG, CONNECT ->
+                      new TimedCall(0, Form.SOCKET_SEND, Restart.EINTR);
                   default -> null;
                 }));
   }

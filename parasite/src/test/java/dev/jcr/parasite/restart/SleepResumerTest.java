@@ -8,6 +8,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.v1.Arch;
 import dev.jcr.parasite.arch.Machine;
+import dev.jcr.parasite.linux.Fd;
+import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.remote.ProcessMemory;
 import dev.jcr.parasite.restart.SleepResumer.Sleep;
@@ -70,6 +72,36 @@ class SleepResumerTest {
     // The kernel keeps the end of this one.
     assertThat(sleeps.withTimeLeft(resume, sleep(Syscall.POLL, 5))).isSameAs(resume);
     assertThat(sleeps.withTimeLeft(resume, sleep(Syscall.READ, 5))).isSameAs(resume);
+  }
+
+  @Test
+  void aSocketsOwnTimeoutCounts() throws Exception {
+    try (Fd file = Fd.open("/dev/null", Fd.O_RDONLY, 0)) {
+      long[] none = {file.number(), 0, 0, 0, 0, 0};
+      TimedCall receive =
+          TimedCall.of(Arch.ARCH_X86_64, Syscall.RECVFROM.number(Arch.ARCH_X86_64), none)
+              .orElseThrow();
+      assertThat(receive.timeout(none, memory)).isEmpty();
+    }
+    long number = Kernel.call("make a socket", Syscall.SOCKET, 1, 2, 0);
+    try (Fd socket = new Fd((int) number)) {
+      long[] arguments = {socket.number(), 0, 0, 0, 0, 0};
+      TimedCall receive =
+          TimedCall.of(Arch.ARCH_X86_64, Syscall.RECVMSG.number(Arch.ARCH_X86_64), arguments)
+              .orElseThrow();
+      assertThat(receive.timeout(arguments, memory)).isEmpty();
+      try (SocketTimeout timeout =
+          SocketTimeout.of(memory.pid(), socket.number(), true).orElseThrow()) {
+        timeout.set(2_400_000_001L);
+      }
+      // Jiffies: rounded up by the kernel.
+      assertThat(receive.timeout(arguments, memory).orElseThrow())
+          .isBetween(2_400_000_000L, 2_420_000_000L);
+      TimedCall send =
+          TimedCall.of(Arch.ARCH_X86_64, Syscall.SENDMSG.number(Arch.ARCH_X86_64), arguments)
+              .orElseThrow();
+      assertThat(send.timeout(arguments, memory)).isEmpty();
+    }
   }
 
   @Test
