@@ -29,6 +29,22 @@
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 
+// arm64 has only the newer of these calls; their libraries call those.
+#ifdef SYS_poll
+#define POLL(fds, count, ms) syscall(SYS_poll, fds, count, ms)
+#define SELECT(count, in, time) syscall(SYS_select, count, in, NULL, NULL, time)
+#define EPOLL_WAIT(fd, events, count, ms) syscall(SYS_epoll_wait, fd, events, count, ms)
+#define PAUSE() syscall(SYS_pause)
+#else
+#define POLL(fds, count, ms) \
+  syscall(SYS_ppoll, fds, count, ms < 0 ? NULL : &(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL, 8)
+#define SELECT(count, in, time)                                                                       \
+  syscall(SYS_pselect6, count, in, NULL, NULL,                                                        \
+          (struct timeval *)time ? &(struct timespec){timeout_ms / 1000, timeout_ms % 1000 * 1000000} : NULL, NULL)
+#define EPOLL_WAIT(fd, events, count, ms) syscall(SYS_epoll_pwait, fd, events, count, ms, NULL, 8)
+#define PAUSE() syscall(SYS_ppoll, NULL, 0, NULL, NULL, 8)
+#endif
+
 static long timeout_ms;
 static int64_t deadline_mono, deadline_real;  // of the absolute calls
 static uint32_t never;
@@ -59,9 +75,9 @@ static long f_clock_nanosleep_real(void) {
   struct timespec t = ts(deadline_real);
   return syscall(SYS_clock_nanosleep, CLOCK_REALTIME, TIMER_ABSTIME, &t, NULL);
 }
-static long f_poll(void) { struct pollfd p = {pipe_fds[0], 0, 0}; return syscall(SYS_poll, &p, 1, timeout_ms); }
+static long f_poll(void) { struct pollfd p = {pipe_fds[0], 0, 0}; return POLL(&p, 1, timeout_ms); }
 static long f_ppoll(void) { RELP(t); struct pollfd p = {-1, 0, 0}; sigset_t s; sigfillset(&s); return syscall(SYS_ppoll, &p, 1, &t, &s, 8); }
-static long f_select(void) { struct timeval t = {timeout_ms / 1000, timeout_ms % 1000 * 1000}; return syscall(SYS_select, 0, NULL, NULL, NULL, &t); }
+static long f_select(void) { return SELECT(0, NULL, &((struct timeval){timeout_ms / 1000, timeout_ms % 1000 * 1000})); }
 static long f_pselect(void) {
   RELP(t); sigset_t s; sigfillset(&s);
   struct { const sigset_t *set; size_t size; } arg = {&s, 8};
@@ -90,7 +106,7 @@ static long f_cond_timedwait(void) {
   pthread_mutex_unlock(&mutex);
   return errno = error, error ? -1 : 0;
 }
-static long f_epoll_wait(void) { struct epoll_event e; return syscall(SYS_epoll_wait, epoll_fd, &e, 1, timeout_ms); }
+static long f_epoll_wait(void) { struct epoll_event e; return EPOLL_WAIT(epoll_fd, &e, 1, timeout_ms); }
 static long f_epoll_pwait(void) { struct epoll_event e; sigset_t s; sigfillset(&s); return syscall(SYS_epoll_pwait, epoll_fd, &e, 1, timeout_ms, &s, 8); }
 static long f_epoll_pwait2(void) { RELP(t); struct epoll_event e; return syscall(441, epoll_fd, &e, 1, &t, NULL, 8); }
 static long f_sigtimedwait(void) { RELP(t); sigset_t s; sigemptyset(&s); sigaddset(&s, SIGRTMIN + 5); siginfo_t i; return syscall(SYS_rt_sigtimedwait, &s, &i, &t, 8); }
@@ -113,12 +129,12 @@ static long f_recv(void) { char b; return recv(plain_pair[0], &b, 1, 0); }
 static long f_recvfrom_udp(void) { char b; return recvfrom(udp, &b, 1, 0, NULL, NULL); }
 static long f_recvmsg(void) { char b; struct iovec v = {&b, 1}; struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1}; return recvmsg(plain_pair[0], &m, 0); }
 static long f_futex_wake(void) { while (!woken) syscall(SYS_futex, &woken, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0); return 0; }
-static long f_poll_forever(void) { struct pollfd p = {event_fd, POLLIN, 0}; return syscall(SYS_poll, &p, 1, -1); }
-static long f_epoll_forever(void) { struct epoll_event e; return syscall(SYS_epoll_wait, epoll_fd, &e, 1, -1); }
-static long f_select_forever(void) { fd_set in; FD_ZERO(&in); FD_SET(event_fd, &in); return syscall(SYS_select, event_fd + 1, &in, NULL, NULL, NULL); }
+static long f_poll_forever(void) { struct pollfd p = {event_fd, POLLIN, 0}; return POLL(&p, 1, -1); }
+static long f_epoll_forever(void) { struct epoll_event e; return EPOLL_WAIT(epoll_fd, &e, 1, -1); }
+static long f_select_forever(void) { fd_set in; FD_ZERO(&in); FD_SET(event_fd, &in); return SELECT(event_fd + 1, &in, NULL); }
 static long f_sigwaitinfo(void) { sigset_t s; sigemptyset(&s); sigaddset(&s, SIGRTMIN + 6); siginfo_t i; return syscall(SYS_rt_sigtimedwait, &s, &i, NULL, 8) > 0 ? 0 : -1; }
 static long f_sigsuspend(void) { sigset_t s; sigfillset(&s); sigdelset(&s, SIGUSR2); return syscall(SYS_rt_sigsuspend, &s, 8); }
-static long f_pause(void) { sigset_t s; sigemptyset(&s); sigaddset(&s, SIGUSR2); pthread_sigmask(SIG_UNBLOCK, &s, NULL); return syscall(SYS_pause); }
+static long f_pause(void) { sigset_t s; sigemptyset(&s); sigaddset(&s, SIGUSR2); pthread_sigmask(SIG_UNBLOCK, &s, NULL); return PAUSE(); }
 static long f_semop(void) { struct sembuf o = {1, -1, 0}; return semop(sem_id, &o, 1); }
 static long f_msgrcv(void) { struct { long type; char b[8]; } m; return msgrcv(msg_id, &m, 8, 1, 0); }
 static long f_flock(void) { int fd = open(in_dir("flock.lock"), O_RDWR | O_CLOEXEC); return flock(fd, LOCK_EX); }

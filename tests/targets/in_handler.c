@@ -35,19 +35,31 @@ int main(int argc, char **argv) {
   sigaddset(&action.sa_mask, SIGTERM);
   MUST(sigaction(SIGUSR1, &action, NULL));
   MUST(sigaction(SIGUSR2, &(struct sigaction){.sa_handler = inner, .sa_flags = SA_ONSTACK}, NULL));
-  uint64_t in[4], out[4], rbx = mix(1), r15 = mix(2), rbx_out, r15_out;
+  uint64_t in[4], out[4], a = mix(1), b = mix(2), a_out, b_out;
   fill(in, sizeof in, 5);
+  memset(out, 0, sizeof out);
+#ifdef __aarch64__
+  register long x0 asm("x0") = getpid(), x1 asm("x1") = getpid(), x2 asm("x2") = SIGUSR1, x8 asm("x8") = SYS_tgkill;
+  asm volatile(
+      "ldp q13, q14, [%[in]]\n mov x7, %[a]\n mov x23, %[b]\n svc #0\n"
+      "stp q13, q14, [%[out]]\n mov %[a_out], x7\n mov %[b_out], x23\n"
+      : "+r"(x0), [a_out] "=&r"(a_out), [b_out] "=&r"(b_out)
+      : "r"(x1), "r"(x2), "r"(x8), [in] "r"(in), [out] "r"(out), [a] "r"(a), [b] "r"(b)
+      : "x7", "x23", "memory", "v13", "v14");
+  long number = x0;
+#else
   long number = SYS_tgkill;
   asm volatile(
-      "vmovdqu %[in], %%ymm13\n mov %[rbx], %%rbx\n mov %[r15], %%r15\n syscall\n"
-      "vmovdqu %%ymm13, %[out]\n mov %%rbx, %[rbx_out]\n mov %%r15, %[r15_out]\n"
-      : "+a"(number), [out] "=m"(out), [rbx_out] "=m"(rbx_out), [r15_out] "=m"(r15_out)
-      : "D"((long)getpid()), "S"((long)getpid()), "d"((long)SIGUSR1), [in] "m"(in), [rbx] "m"(rbx), [r15] "m"(r15)
+      "vmovdqu %[in], %%ymm13\n mov %[a], %%rbx\n mov %[b], %%r15\n syscall\n"
+      "vmovdqu %%ymm13, %[out]\n mov %%rbx, %[a_out]\n mov %%r15, %[b_out]\n"
+      : "+a"(number), [out] "=m"(out), [a_out] "=m"(a_out), [b_out] "=m"(b_out)
+      : "D"((long)getpid()), "S"((long)getpid()), "d"((long)SIGUSR1), [in] "m"(in), [a] "m"(a), [b] "m"(b)
       : "rbx", "r15", "rcx", "r11", "memory", "xmm13");
+#endif
   CHECK(depth == 2, "depth %d", depth);
   CHECK(number == 0, "tgkill %ld", number);
-  CHECK(!memcmp(in, out, sizeof in), "ymm13 after the handler");
-  CHECK(rbx_out == rbx && r15_out == r15, "general registers after the handler");
+  CHECK(!memcmp(in, out, sizeof in), "vector registers after the handler");
+  CHECK(a_out == a && b_out == b, "general registers after the handler");
   sigset_t mask;
   sigprocmask(SIG_SETMASK, NULL, &mask);
   CHECK(sigisemptyset(&mask), "mask after the handlers");

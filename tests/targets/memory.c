@@ -4,7 +4,8 @@
 #include <sys/prctl.h>
 #include <signal.h>
 
-#define PAGE 4096ul
+#define PAGE page_size
+static size_t page_size;
 #define SIZE (16 * PAGE)
 
 struct region { char *at; size_t size; int protection; uint64_t seed; const char *what; };
@@ -41,6 +42,7 @@ static char *new_file(const char *name, size_t size, uint64_t seed, int *fd) {
 
 int main(int argc, char **argv) {
   start(argc, argv);
+  page_size = (size_t)sysconf(_SC_PAGESIZE);
   const int RW = PROT_READ | PROT_WRITE;
   for (int p = 0; p < 8; p++) anonymous(p, 0, "anonymous of each protection");
   advised(MADV_DONTFORK, "MADV_DONTFORK");
@@ -110,10 +112,15 @@ int main(int argc, char **argv) {
   fill(shared_none, SIZE, 7001);
   MUST(mprotect(shared_none, SIZE, PROT_NONE));
 
-  // Code that jcr must bring back executable: lea 1(%rdi), %rax; ret.
-  unsigned char code[] = {0x48, 0x8d, 0x47, 0x01, 0xc3};
+  // Code that jcr must bring back executable.
+#ifdef __aarch64__
+  uint32_t code[] = {0x91000400, 0xd65f03c0};  // add x0, x0, #1; ret
+#else
+  unsigned char code[] = {0x48, 0x8d, 0x47, 0x01, 0xc3};  // lea 1(%rdi), %rax; ret
+#endif
   char *executable = map(PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   memcpy(executable, code, sizeof code);
+  __builtin___clear_cache(executable, executable + sizeof code);
   MUST(mprotect(executable, PAGE, PROT_READ | PROT_EXEC));
   long (*next)(long) = (long (*)(long))(intptr_t)executable;
   char *heap_start = sbrk(0), *heap = sbrk(1 << 20);

@@ -11,12 +11,39 @@ extern const unsigned int __rseq_size;
 
 static struct rseq *registered(void) { return (struct rseq *)((char *)__builtin_thread_pointer() + __rseq_offset); }
 
-static volatile int stop;
+__attribute__((used)) volatile int stop;  // named by the assembler
+
+static uint64_t ticks(void) {
+#ifdef __aarch64__
+  uint64_t now;
+  asm volatile("mrs %0, cntvct_el0" : "=r"(now));
+  return now;
+#else
+  return __builtin_ia32_rdtsc();
+#endif
+}
 
 // Runs the section until it is aborted or `stop`; returns the largest step of the counter in it.
 static uint64_t section(struct rseq *rs, int *aborted) {
   uint64_t largest = 0;
   *aborted = 0;
+#ifdef __aarch64__
+  asm volatile goto(
+      ".pushsection __rseq_cs, \"aw\"\n.balign 32\n7: .long 0, 0\n.quad 1f, 2f - 1f, 4f\n.popsection\n"
+      "adrp x9, 7b\n add x9, x9, :lo12:7b\n str x9, [%[rs], 8]\n"
+      "adrp x13, stop\n add x13, x13, :lo12:stop\n"
+      "mrs x10, cntvct_el0\n"
+      "1: mrs x9, cntvct_el0\n sub x11, x9, x10\n mov x10, x9\n"
+      "ldr x12, [%[largest]]\n cmp x11, x12\n b.ls 3f\n str x11, [%[largest]]\n"
+      "3: ldr w12, [x13]\n cbz w12, 1b\n"
+      "2: b 5f\n"
+      ".inst 0xd428bc00\n4: b %l[was_aborted]\n"
+      "5:\n"
+      :
+      : [rs] "r"(rs), [largest] "r"(&largest)
+      : "x9", "x10", "x11", "x12", "x13", "memory", "cc"
+      : was_aborted);
+#else
   asm volatile goto(
       ".pushsection __rseq_cs, \"aw\"\n.balign 32\n7: .long 0, 0\n.quad 1f, 2f - 1f, 4f\n.popsection\n"
       "lea 7b(%%rip), %%rax\n mov %%rax, 8(%[rs])\n"
@@ -32,6 +59,7 @@ static uint64_t section(struct rseq *rs, int *aborted) {
       : [rs] "r"(rs), [largest] "r"(&largest)
       : "rax", "rdx", "r8", "r9", "memory", "cc"
       : was_aborted);
+#endif
   return largest;
 was_aborted:
   *aborted = 1;
@@ -55,10 +83,10 @@ int main(int argc, char **argv) {
   start(argc, argv);
   if (!__rseq_size || (int32_t)registered()->cpu_id < 0) skip("libc registers no rseq area");
   int64_t t = now_ns(CLOCK_MONOTONIC);
-  uint64_t c = __builtin_ia32_rdtsc();
+  uint64_t c = ticks();
   nap(50);
   // 80 ms: no interrupt handler takes that long, every dump and restore by command line does.
-  worst_allowed = (__builtin_ia32_rdtsc() - c) * 80000000 / (now_ns(CLOCK_MONOTONIC) - t);
+  worst_allowed = (ticks() - c) * 80000000 / (now_ns(CLOCK_MONOTONIC) - t);
   pthread_t thread;
   pthread_create(&thread, NULL, work, NULL);
   nap(20);

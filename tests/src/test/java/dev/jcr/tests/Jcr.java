@@ -1,8 +1,14 @@
 package dev.jcr.tests;
 
+import dev.jcr.cli.Main;
+import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.linux.Syscall;
 import java.io.File;
+import java.io.PrintWriter;
+import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -10,12 +16,38 @@ import java.util.List;
 /// jcr as its users run it: a process with arguments, two outputs and an exit code.
 ///
 /// The system property `jcr.command` names the launcher to test; without it the classes of this
-/// build run on the JVM of the tests.
+/// build run on the JVM of the tests. With the system property `jcr.inside`, `run` calls the
+/// command line in the JVM of the tests instead, for machines on which a JVM's start takes seconds.
 final class Jcr {
+  /// `linux/wait.h`.
+  private static final int WNOHANG = 1;
+
+  private static final boolean INSIDE = Boolean.getBoolean("jcr.inside");
+
   private Jcr() {}
 
   static Command.Result run(String... arguments) {
-    return command(arguments).run();
+    return INSIDE ? inside(arguments) : command(arguments).run();
+  }
+
+  private static Command.Result inside(String... arguments) {
+    StringWriter out = new StringWriter();
+    StringWriter err = new StringWriter();
+    long begin = System.nanoTime();
+    int exitCode = Main.run(new PrintWriter(out, true), new PrintWriter(err, true), arguments);
+    return new Command.Result(
+        List.of(arguments),
+        exitCode,
+        out.toString(),
+        err.toString(),
+        Duration.ofNanos(System.nanoTime() - begin));
+  }
+
+  /// Collects a restored process that has ended: with `jcr.inside` it is a child of this JVM.
+  static void collect(Proc proc) {
+    if (INSIDE && proc.state() == 'Z' && proc.parent() == ProcessHandle.current().pid()) {
+      var _ = Kernel.raw(Syscall.WAIT4, proc.pid(), 0, WNOHANG, 0);
+    }
   }
 
   static Command command(String... arguments) {

@@ -19,7 +19,12 @@ record Proc(long pid) {
   }
 
   boolean exists() {
+    Jcr.collect(this);
     return Files.exists(path());
+  }
+
+  long parent() {
+    return Long.parseLong(status().getOrDefault("PPid", "0"));
   }
 
   /// One of R S D T t Z X, or X when the process is gone.
