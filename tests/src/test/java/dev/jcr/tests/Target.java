@@ -18,7 +18,7 @@ import org.junit.jupiter.api.Assumptions;
 /// A running program under test, in a session of its own with stdin from /dev/null and output in
 /// files, not a child of this JVM. Closing kills what still runs and deletes its folder.
 final class Target implements AutoCloseable {
-  private static final Duration PATIENCE = Duration.ofSeconds(60);
+  private static final Duration PATIENCE = Duration.ofSeconds(Arm64.IS_HOST ? 300 : 60);
 
   private final Path folder;
   private final String name;
@@ -191,7 +191,7 @@ final class Target implements AutoCloseable {
     Proc proc = proc();
     String status = proc.summary();
     if (!proc.exists()) {
-      throw new AssertionError(this + " is gone");
+      throw new AssertionError(this + " is gone; result: " + read("result") + read(name + ".err"));
     }
     if (proc.state() == 'T' || proc.state() == 't' || proc.state() == 'Z') {
       throw new AssertionError(this + " does not run:\n" + status);
