@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
@@ -42,6 +43,11 @@ final class CheckCommand implements Callable<Integer> {
   @Parameters(paramLabel = "PID", arity = "0..1", description = "A process (default: the host).")
   private @Nullable Integer pid;
 
+  @ArgGroup(
+      validate = false,
+      heading = "%nEstablished TCP connections (default: they forbid the dump):%n")
+  private ConnectionOptions connections = new ConnectionOptions();
+
   @Option(
       names = "--json",
       description = "Print the report, or the error, as one line of JSON on stdout.")
@@ -53,7 +59,7 @@ final class CheckCommand implements Callable<Integer> {
   }
 
   private int process(int pid) throws CheckpointException {
-    List<Problem> problems = Dump.preflight(pid);
+    List<Problem> problems = Dump.preflight(pid, connections.policy());
     PrintWriter out = spec.commandLine().getOut();
     if (json) {
       out.println(

@@ -50,6 +50,11 @@ final class DumpCommand implements Callable<Integer> {
   @ArgGroup(validate = false, heading = "%nThe process afterwards (default: it is ended):%n")
   private ProcessOptions process = new ProcessOptions();
 
+  @ArgGroup(
+      validate = false,
+      heading = "%nEstablished TCP connections (default: they forbid the dump):%n")
+  private ConnectionOptions connections = new ConnectionOptions();
+
   @Option(
       names = "--json",
       description = "Print the report, or the error, as one line of JSON on stdout.")
@@ -97,7 +102,13 @@ final class DumpCommand implements Callable<Integer> {
             : process.leaveStopped ? Afterwards.LEAVE_STOPPED : Afterwards.KILL;
     DumpOptions options =
         new DumpOptions(
-            pid, directory, afterwards, image.codec.compression(), image.codec.level(), true);
+            pid,
+            directory,
+            afterwards,
+            image.codec.compression(),
+            image.codec.level(),
+            connections.policy(),
+            true);
     PrintWriter out = spec.commandLine().getOut();
     DumpReport report;
     try (Progress progress = new Progress(spec.commandLine().getErr())) {

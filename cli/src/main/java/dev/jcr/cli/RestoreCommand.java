@@ -2,15 +2,19 @@ package dev.jcr.cli;
 
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.restore.ConnectionChanges;
 import dev.jcr.restore.Restore;
 import dev.jcr.restore.RestoreOptions;
 import dev.jcr.restore.RestoredProcess;
 import dev.jcr.restore.RestoredProcess.Timing;
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.net.InetAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;
@@ -47,6 +51,9 @@ final class RestoreCommand implements Callable<Integer> {
   @ArgGroup(validate = false, heading = "%nThe process:%n")
   private ProcessOptions process = new ProcessOptions();
 
+  @ArgGroup(validate = false, heading = "%nNetwork:%n")
+  private NetworkOptions network = new NetworkOptions();
+
   @Option(
       names = "--json",
       description = "Print the report, or the error, as one line of JSON on stdout.")
@@ -70,9 +77,50 @@ final class RestoreCommand implements Callable<Integer> {
     private @Nullable Path pidFile;
   }
 
+  static final class NetworkOptions {
+    @Option(
+        names = "--tcp-established",
+        description = "Go on with the image's TCP connections (this is the default).")
+    private boolean keep;
+
+    @Option(names = "--tcp-close", description = "Restore them closed instead.")
+    private boolean close;
+
+    @Option(
+        names = "--tcp-rebind",
+        paramLabel = "OLD=NEW",
+        description = "Give sockets bound to address OLD the address NEW; may be repeated.")
+    private Map<String, String> rebind = Map.of();
+
+    ConnectionChanges changes() throws CheckpointException {
+      if (keep && close) {
+        throw usage("--tcp-established and --tcp-close exclude each other");
+      }
+      Map<InetAddress, InetAddress> addresses = new HashMap<>();
+      for (Map.Entry<String, String> pair : rebind.entrySet()) {
+        addresses.put(address(pair.getKey()), address(pair.getValue()));
+      }
+      return new ConnectionChanges(close, addresses);
+    }
+
+    private static InetAddress address(String text) throws CheckpointException {
+      try {
+        return InetAddress.ofLiteral(text);
+      } catch (IllegalArgumentException e) {
+        throw usage("--tcp-rebind: '" + text + "' is not an IP address");
+      }
+    }
+
+    private static CheckpointException usage(String what) {
+      return new CheckpointException(
+          Outcome.USAGE, "cannot read the command line: " + what + "; see jcr restore --help");
+    }
+  }
+
   @Override
   public Integer call() throws CheckpointException {
-    RestoreOptions options = new RestoreOptions(directory, process.leaveStopped, process.detach);
+    RestoreOptions options =
+        new RestoreOptions(directory, process.leaveStopped, process.detach, network.changes());
     PrintWriter out = spec.commandLine().getOut();
     if (process.dryRun) {
       List<String> steps = Restore.describePlan(options);

@@ -2,6 +2,7 @@ package dev.jcr.dump;
 
 import com.google.protobuf.ByteString;
 import dev.jcr.dump.files.Collected;
+import dev.jcr.dump.files.ConnectionPolicy;
 import dev.jcr.dump.files.FileCollector;
 import dev.jcr.dump.identity.IdentityCollector;
 import dev.jcr.dump.memory.FileCopies;
@@ -35,6 +36,7 @@ import dev.jcr.image.v1.Vdso;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.VmaKind;
 import dev.jcr.parasite.arch.Machine;
+import dev.jcr.parasite.collect.GuardPages;
 import dev.jcr.parasite.collect.VmaCollector;
 import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.Kernel;
@@ -45,6 +47,7 @@ import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.procfs.ProcStat;
 import dev.jcr.parasite.procfs.Smaps;
 import dev.jcr.parasite.ptrace.Freeze;
+import dev.jcr.parasite.ptrace.Ptrace;
 import dev.jcr.parasite.ptrace.StoppedThread;
 import dev.jcr.parasite.remote.Gadgets;
 import dev.jcr.parasite.remote.Infection;
@@ -66,6 +69,8 @@ import org.jspecify.annotations.Nullable;
 /// tracer thread.
 final class Collector implements AutoCloseable {
   private static final long SA_RESTART = 0x10000000L;
+  private static final int MCL_FUTURE = 2;
+  private static final int MCL_ONFAULT = 4;
   private static final long STACK_BOTTOM = 16 * 1024;
   private static final int ATTEMPTS = 4;
 
@@ -105,10 +110,11 @@ final class Collector implements AutoCloseable {
   }
 
   /// Opens what is needed of a running process.
-  static Collector open(int pid, Host.Builder host) throws CheckpointException, IOException {
+  static Collector open(int pid, Host.Builder host, ConnectionPolicy connections)
+      throws CheckpointException, IOException {
     ProcessMemory memory = ProcessMemory.open(pid);
     try {
-      FileCollector files = new FileCollector(pid);
+      FileCollector files = new FileCollector(pid, connections);
       return new Collector(
           pid,
           Proc.of(pid).stat(),
@@ -127,6 +133,7 @@ final class Collector implements AutoCloseable {
   /// bytes.
   long look() throws CheckpointException, IOException {
     fileCollector.preflight();
+    fileCollector.prepare();
     return PageDumper.estimate(VmaCollector.ofRunning().collect(proc.smaps(), _ -> 1), scan);
   }
 
@@ -167,6 +174,7 @@ final class Collector implements AutoCloseable {
   ProcessState collect(Freeze freeze, PageWriter pages, long stoppedAt)
       throws CheckpointException, IOException {
     requireSame();
+    suspendSeccomp(freeze);
     Map<Integer, InterruptedCall> calls = interrupted(freeze);
     List<Thread> threads = new ArrayList<>();
     Identity identity;
@@ -174,6 +182,7 @@ final class Collector implements AutoCloseable {
     Timers timers;
     long brk;
     long injected;
+    int lockFuture;
     StoppedThread leader = freeze.leader();
     InterruptedCall leaderCall = call(calls, leader);
     try (Infection infection =
@@ -210,6 +219,7 @@ final class Collector implements AutoCloseable {
                 .setRegisters(RegisterCollector.x8664(thread.tracee(), call.resume(), layout))
                 .build());
       }
+      lockFuture = lockFuture(infection.scratch());
       infection.end();
       injected = infection.calls();
     }
@@ -222,9 +232,11 @@ final class Collector implements AutoCloseable {
     PageDumper dumper = new PageDumper(memory, pages);
     try (Collected collected = fileCollector.collect(stoppedAt)) {
       vmas =
-          vmas(
-              smaps,
-              mapping -> collected.objectFor(mapping.start(), mapping.end(), mapping.path()));
+          GuardPages.added(
+              vmas(
+                  smaps,
+                  mapping -> collected.objectFor(mapping.start(), mapping.end(), mapping.path())),
+              scan);
       memdump = System.nanoTime();
       dumper.dump(vmas, scan);
       files = collected.files();
@@ -249,13 +261,25 @@ final class Collector implements AutoCloseable {
     return ProcessState.newBuilder()
         .setHost(host.setVdso(vdso(memory, vmas)))
         .setIdentity(identity)
-        .setMemory(memory(proc.stat(), brk, vmas))
+        .setMemory(memory(proc.stat(), brk, lockFuture, vmas))
         .setFiles(files)
         .setSignals(SignalCollector.signals(freeze, actions))
         .setTimers(timers)
         .addAllThreads(threads)
         .addAllLosses(losses)
         .build();
+  }
+
+  /// An injected call could be what a filter kills for. The kernel ends this with the tracing.
+  private void suspendSeccomp(Freeze freeze) throws CheckpointException, IOException {
+    for (StoppedThread thread : freeze.threads()) {
+      if (proc.status(thread.tid()).seccomp() != 0
+          && !thread.tracee().trySetOptions(Ptrace.O_TRACESYSGOOD | Ptrace.O_SUSPEND_SECCOMP)) {
+        throw new CheckpointException(
+            CheckpointException.Outcome.UNSUPPORTED,
+            "cannot dump thread " + thread.tid() + ": its seccomp filters cannot be suspended");
+      }
+    }
   }
 
   /// Whether a thread is in restart_syscall(2) of a call that cannot be told: it was not asleep yet
@@ -283,11 +307,22 @@ final class Collector implements AutoCloseable {
     Dump.refuse(pid, problems);
   }
 
+  /// Before the process is killed: its connections are to end without a packet.
+  void endConnections() throws CheckpointException {
+    fileCollector.endConnections();
+  }
+
+  /// Before the process goes on.
+  void unlockConnections() {
+    fileCollector.unlockConnections();
+  }
+
   /// Lets the process go on. Calls that stopping had made fail are made again, with the time they
   /// had left.
   ///
   /// @param stoppedAt System.nanoTime of the stop: the process notices nothing of the time since
   void thaw(Freeze freeze, ProcessState state, long stoppedAt) throws CheckpointException {
+    unlockConnections();
     SleepResumer sleeps = new SleepResumer(machine, memory);
     if (freeze.stoppedBy() == 0) {
       long frozen = System.nanoTime() - stoppedAt;
@@ -416,7 +451,8 @@ final class Collector implements AutoCloseable {
     return new Infection.StackBottom(0, 0);
   }
 
-  private Memory memory(ProcStat stat, long brk, List<Vma> vmas) throws IOException {
+  private Memory memory(ProcStat stat, long brk, int lockFuture, List<Vma> vmas)
+      throws IOException {
     return Memory.newBuilder()
         .setStartCode(stat.startCode())
         .setEndCode(stat.endCode())
@@ -424,6 +460,7 @@ final class Collector implements AutoCloseable {
         .setEndData(stat.endData())
         .setStartBrk(stat.startBrk())
         .setBrk(brk)
+        .setLockFuture(lockFuture)
         .setStartStack(stat.startStack())
         .setArgStart(stat.argStart())
         .setArgEnd(stat.argEnd())
@@ -432,6 +469,22 @@ final class Collector implements AutoCloseable {
         .setAuxv(ByteString.copyFrom(proc.bytes("auxv")))
         .addAllVmas(vmas)
         .build();
+  }
+
+  /// What mlockall(2) has set for new mappings, seen by one that was made just now: nothing else
+  /// tells. A process that has nothing locked has not called it.
+  private int lockFuture(long fresh) throws IOException {
+    if (proc.status().lockedKilobytes() == 0) {
+      return 0;
+    }
+    for (Smaps mapping : proc.smaps()) {
+      if (mapping.start() <= fresh && fresh < mapping.end()) {
+        boolean onFault = mapping.vmFlags().contains("lf");
+        boolean locked = mapping.vmFlags().contains("lo");
+        return (locked ? MCL_FUTURE : 0) | (locked && onFault ? MCL_ONFAULT : 0);
+      }
+    }
+    return 0;
   }
 
   private static Vdso vdso(ProcessMemory memory, List<Vma> vmas) throws CheckpointException {

@@ -1,5 +1,6 @@
 package dev.jcr.dump;
 
+import dev.jcr.dump.files.ConnectionPolicy;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Problem;
 import dev.jcr.image.codec.ImageWriter;
@@ -19,7 +20,7 @@ public final class Dump {
       throws CheckpointException {
     long started = System.nanoTime();
     Preflight.requireDumpable(options.pid());
-    refuse(options.pid(), preflight(options.pid()));
+    refuse(options.pid(), preflight(options.pid(), options.connections()));
     try (ImageWriter image =
         ImageWriter.create(
             options.directory(),
@@ -36,10 +37,13 @@ public final class Dump {
 
   /// What would make a dump of `pid` fail, without stopping it. Throws when it cannot be dumped at
   /// all (no such process, a kernel thread, traced by another).
-  public static List<Problem> preflight(int pid) throws CheckpointException {
+  ///
+  /// @param connections what the dump would do about established TCP connections
+  public static List<Problem> preflight(int pid, ConnectionPolicy connections)
+      throws CheckpointException {
     Preflight.requireDumpable(pid);
     List<Problem> problems = new ArrayList<>(Preflight.problems(pid));
-    problems.addAll(DumpSession.problems(pid));
+    problems.addAll(DumpSession.problems(pid, connections));
     return problems;
   }
 

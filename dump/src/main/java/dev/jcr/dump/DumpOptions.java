@@ -1,5 +1,6 @@
 package dev.jcr.dump;
 
+import dev.jcr.dump.files.ConnectionPolicy;
 import dev.jcr.image.v1.Compression;
 import java.nio.file.Path;
 
@@ -10,6 +11,7 @@ import java.nio.file.Path;
 /// @param afterwards what happens to the process once the image is whole and durable
 /// @param compression codec of the page store
 /// @param compressionLevel zstd level; ignored without compression
+/// @param connections what becomes of established TCP connections
 /// @param durable fsync before publishing; off only for images in memory and benchmarks
 public record DumpOptions(
     int pid,
@@ -17,6 +19,7 @@ public record DumpOptions(
     Afterwards afterwards,
     Compression compression,
     int compressionLevel,
+    ConnectionPolicy connections,
     boolean durable) {
 
   /// The fate of the dumped process.

@@ -1,7 +1,7 @@
 package dev.jcr.dump;
 
+import dev.jcr.dump.files.ConnectionPolicy;
 import dev.jcr.dump.files.FileCollector;
-import dev.jcr.dump.memory.GuardPages;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Problem;
 import dev.jcr.image.codec.ImageWriter;
@@ -57,11 +57,10 @@ final class DumpSession {
   }
 
   /// Problems of mappings and descriptors.
-  static List<Problem> problems(int pid) throws CheckpointException {
+  static List<Problem> problems(int pid, ConnectionPolicy policy) throws CheckpointException {
     try {
       List<Problem> problems = new ArrayList<>(VmaCollector.problems(Proc.of(pid).smaps()));
-      problems.addAll(GuardPages.problems(pid));
-      try (FileCollector files = new FileCollector(pid)) {
+      try (FileCollector files = new FileCollector(pid, policy)) {
         problems.addAll(files.preflight());
       }
       return problems;
@@ -71,7 +70,7 @@ final class DumpSession {
   }
 
   DumpReport run() throws CheckpointException {
-    try (Collector collector = Collector.open(pid, host)) {
+    try (Collector collector = Collector.open(pid, host, options.connections())) {
       PageWriter pages = image.pages(host.getPageSize());
       boolean running = options.afterwards() == DumpOptions.Afterwards.LEAVE_RUNNING;
       Rehearsal.run(host);
@@ -159,9 +158,13 @@ final class DumpSession {
       throw e;
     }
     switch (options.afterwards()) {
-      case KILL -> kill(freeze);
+      case KILL -> {
+        collector.endConnections();
+        kill(freeze);
+      }
       case LEAVE_STOPPED -> {
         Kernel.raw(Syscall.KILL, pid, SIGSTOP);
+        collector.unlockConnections();
         freeze.thaw();
       }
       case LEAVE_RUNNING -> {}

@@ -13,6 +13,7 @@ import java.util.List;
 
 /// Everything that forbids a dump of a process, found before it is touched.
 final class Preflight {
+  private static final int CAP_SYS_ADMIN = 21;
   private static final int PF_KTHREAD = 0x00200000;
 
   private static final List<String> NAMESPACES =
@@ -225,14 +226,15 @@ final class Preflight {
               "not supported yet"));
     }
     if (status.seccomp() != 0) {
-      problems.add(
-          new Problem(
-              "seccomp",
-              "thread " + tid,
-              status.seccomp() == 1
-                  ? "strict seccomp mode is not supported yet"
-                  : "seccomp filters are not supported yet",
-              "start the program without its sandbox"));
+      ProcStatus own = Proc.at("/proc/self").status();
+      if (own.seccomp() != 0 || (own.capEff() >>> CAP_SYS_ADMIN & 1) == 0) {
+        problems.add(
+            new Problem(
+                "seccomp",
+                "thread " + tid,
+                "its seccomp filters cannot be read or suspended",
+                "run jcr with CAP_SYS_ADMIN and without seccomp filters of its own"));
+      }
     }
     String name = status.name();
     if (name.startsWith("iou-")) {

@@ -1,5 +1,6 @@
 package dev.jcr.dump;
 
+import dev.jcr.dump.files.ConnectionPolicy;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.pages.PageWriter;
 import dev.jcr.image.v1.Compression;
@@ -73,7 +74,7 @@ final class Rehearsal {
 
   private static void rehearse(int pid, Host.Builder host) throws CheckpointException, IOException {
     Path nowhere = Path.of("/dev/null");
-    try (Collector collector = Collector.open(pid, host);
+    try (Collector collector = Collector.open(pid, host, ConnectionPolicy.REFUSE);
         FileChannel channel = FileChannel.open(nowhere, StandardOpenOption.WRITE);
         PageWriter pages =
             new PageWriter(channel, nowhere, Compression.COMPRESSION_NONE, 1, host.getPageSize())) {

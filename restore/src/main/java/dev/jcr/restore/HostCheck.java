@@ -74,15 +74,9 @@ final class HostCheck {
 
   /// What a dump of this version refuses, and an image could hold all the same.
   private static void unsupported(ProcessState state, List<Problem> problems) {
-    if (state.getThreadsList().stream().anyMatch(t -> t.getSeccomp().getMode() != 0)) {
-      problems.add(new Problem("seccomp", "image", "it has seccomp state, not supported yet", ""));
-    }
     if (!state.getIdentity().getRootDirectory().equals("/")) {
       problems.add(
           new Problem("identity", "image", "its root directory is not /, not supported yet", ""));
-    }
-    if (state.getMemory().getLockFuture() != 0) {
-      problems.add(new Problem("memory", "image", "it has mlockall(2), not supported yet", ""));
     }
     for (Vma vma : state.getMemory().getVmasList()) {
       if (vma.getProtectionKey() != 0) {

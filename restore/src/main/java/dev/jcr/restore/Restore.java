@@ -6,6 +6,7 @@ import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.codec.ImageReader;
 import dev.jcr.image.v1.Host;
+import dev.jcr.image.v1.ProcessState;
 import dev.jcr.parasite.host.HostFacts;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Kernel;
@@ -29,10 +30,11 @@ public final class Restore {
   public static RestoredProcess run(RestoreOptions options) throws CheckpointException {
     try (ImageReader image = ImageReader.open(options.directory())) {
       image.verifyPages();
-      RestorePlan.Steps steps = RestorePlan.of(image.state(), image.pagemap());
+      ProcessState state = options.connections().applied(image.state());
+      RestorePlan.Steps steps = RestorePlan.of(state, image.pagemap());
       Host host = HostFacts.read().build();
-      HostCheck.require(options.directory().toString(), HostCheck.problems(image.state(), host));
-      FileCheck.require(image.state().getFiles());
+      HostCheck.require(options.directory().toString(), HostCheck.problems(state, host));
+      FileCheck.require(state.getFiles());
       return TracerThread.run(() -> {
         try (RestoreSession session = new RestoreSession(image, host, !options.detach())) {
           session.run(steps.create());
@@ -56,7 +58,8 @@ public final class Restore {
   /// The steps that [#run] would execute, one line each, without touching any process.
   public static List<String> describePlan(RestoreOptions options) throws CheckpointException {
     try (ImageReader image = ImageReader.open(options.directory())) {
-      RestorePlan.Steps steps = RestorePlan.of(image.state(), image.pagemap());
+      RestorePlan.Steps steps =
+          RestorePlan.of(options.connections().applied(image.state()), image.pagemap());
       return Stream.of(steps.create(), steps.build(), steps.finish())
           .flatMap(List::stream)
           .map(RestoreStep::describe)

@@ -8,4 +8,11 @@ import java.nio.file.Path;
 /// @param leaveStopped leave the process stopped by SIGSTOP instead of running
 /// @param detach the process outlives jcr; otherwise the caller waits with
 ///   [RestoredProcess#waitFor()]
-public record RestoreOptions(Path directory, boolean leaveStopped, boolean detach) {}
+/// @param connections what becomes of the image's TCP connections
+public record RestoreOptions(
+    Path directory, boolean leaveStopped, boolean detach, ConnectionChanges connections) {
+  /// With the connections as they are in the image.
+  public RestoreOptions(Path directory, boolean leaveStopped, boolean detach) {
+    this(directory, leaveStopped, detach, ConnectionChanges.NONE);
+  }
+}

@@ -91,6 +91,7 @@ final class RestorePlan {
       if (writable
           || vma.getVmFlagsCount() > 0
           || !vma.getName().isEmpty()
+          || vma.getGuardsCount() > 0
           || vma.getProtectionKey() != 0) {
         finishVmas.add(new RestoreStep.FinishVma(vma, writable));
       }

@@ -9,6 +9,7 @@ import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.codec.ImageReader;
 import dev.jcr.image.registers.Xsave;
 import dev.jcr.image.v1.FileIdentity;
+import dev.jcr.image.v1.GuardRange;
 import dev.jcr.image.v1.Host;
 import dev.jcr.image.v1.Identity;
 import dev.jcr.image.v1.IntervalTimer;
@@ -22,11 +23,13 @@ import dev.jcr.image.v1.Thread;
 import dev.jcr.image.v1.Timers;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.parasite.arch.Machine;
+import dev.jcr.parasite.collect.GuardPages;
 import dev.jcr.parasite.collect.VmaCollector;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.FileName;
 import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.linux.PageScan;
 import dev.jcr.parasite.linux.Prctl;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
@@ -203,6 +206,7 @@ final class RestoreSession implements AutoCloseable {
         }
         ThreadBuilder builder = threadBuilder();
         builder.configure(thread, inside(thread.getTid()));
+        builder.seccomp(thread, inside(thread.getTid()), OPTIONS);
         builder.credentials(thread, inside(thread.getTid()));
       }
       case RestoreStep.SetDumpable(int dumpable) -> {
@@ -470,13 +474,18 @@ final class RestoreSession implements AutoCloseable {
         "change the directory to " + identity.getWorkingDirectory(),
         Syscall.CHDIR,
         inside.scratch());
+    int lockFuture = state.getMemory().getLockFuture();
+    if (lockFuture != 0) {
+      inside.require("lock new mappings", Syscall.MLOCKALL, lockFuture);
+    }
     inside.require("set umask", Syscall.UMASK, identity.getUmask());
     inside.require(
         "set personality", Syscall.PERSONALITY, Integer.toUnsignedLong(identity.getPersonality()));
     write("oom_score_adj", Integer.toString(identity.getOomScoreAdj()));
     write("coredump_filter", "0x" + Integer.toHexString(identity.getCoredumpFilter()));
     prctl(identity.getChildSubreaper() ? 1 : 0, 0, Prctl.SET_CHILD_SUBREAPER, "child subreaper");
-    prctl(identity.getThpDisable(), 0, Prctl.SET_THP_DISABLE, "THP disable");
+    // -1: whatever a new process has, it has from jcr.
+    prctl(identity.getThpDisable(), -1, Prctl.SET_THP_DISABLE, "THP disable");
     prctl(identity.getIoFlusher() ? 1 : 0, 0, Prctl.SET_IO_FLUSHER, "I/O flusher");
     prctl(identity.getMemoryMerge() ? 1 : 0, 0, Prctl.SET_MEMORY_MERGE, "memory merge");
     prctl(identity.getMemoryDenyWriteExecute(), 0, Prctl.SET_MDWE, "memory deny write execute");
@@ -684,11 +693,19 @@ final class RestoreSession implements AutoCloseable {
 
   private void proveMappings() throws CheckpointException, IOException {
     List<Vma> wanted = VmaCollector.merged(provable(state.getMemory().getVmasList()));
-    List<Vma> found =
-        VmaCollector.merged(
-            provable(
-                VmaCollector.ofStopped()
-                    .collect(withoutBootstrap(Proc.of(process().tid()).smaps()), _ -> ANY_OBJECT)));
+    List<Vma> collected;
+    try (PageScan scan = PageScan.open(process().tid())) {
+      collected =
+          GuardPages.added(
+              VmaCollector.ofStopped()
+                  .collect(withoutBootstrap(Proc.of(process().tid()).smaps()), _ -> ANY_OBJECT),
+              scan);
+    }
+    List<Vma> found = VmaCollector.merged(provable(collected));
+    if (!guards(collected).equals(guards(state.getMemory().getVmasList()))) {
+      throw new CheckpointException(
+          Outcome.FAILED, "cannot prove the mappings: other guard regions than in the image");
+    }
     for (int i = 0; i < Math.max(wanted.size(), found.size()); i++) {
       if (i >= wanted.size() || i >= found.size() || !wanted.get(i).equals(found.get(i))) {
         throw new CheckpointException(
@@ -699,6 +716,10 @@ final class RestoreSession implements AutoCloseable {
                     i < found.size() ? found.get(i) : "none"));
       }
     }
+  }
+
+  private static List<GuardRange> guards(List<Vma> vmas) {
+    return vmas.stream().flatMap(vma -> vma.getGuardsList().stream()).toList();
   }
 
   private List<Smaps> withoutBootstrap(List<Smaps> mappings) {
@@ -712,7 +733,7 @@ final class RestoreSession implements AutoCloseable {
   private static List<Vma> provable(List<Vma> vmas) {
     return vmas.stream()
         .map(vma -> {
-          Vma.Builder copy = vma.toBuilder();
+          Vma.Builder copy = vma.toBuilder().clearGuards();
           if (vma.getObjectId() != 0) {
             copy.setObjectId(ANY_OBJECT);
           }

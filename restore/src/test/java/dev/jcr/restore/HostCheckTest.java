@@ -19,7 +19,6 @@ import dev.jcr.image.v1.ProcessState;
 import dev.jcr.image.v1.Registers;
 import dev.jcr.image.v1.Resume;
 import dev.jcr.image.v1.Scheduling;
-import dev.jcr.image.v1.Seccomp;
 import dev.jcr.image.v1.SharedObject;
 import dev.jcr.image.v1.Thread;
 import dev.jcr.image.v1.Vma;
@@ -184,11 +183,6 @@ class HostCheckTest {
   /// A dump of this version refuses these; another program may have written the image.
   @Test
   void whatNoDumpOfThisVersionHolds() throws CheckpointException, IOException {
-    Thread thread = state.getThreads(0);
-    assertThat(
-            problems(
-                withThread(thread.toBuilder().setSeccomp(Seccomp.newBuilder().setMode(2))), HOST))
-        .containsExactly("image: it has seccomp state, not supported yet");
     assertThat(
             problems(
                 state.toBuilder()
@@ -196,10 +190,6 @@ class HostCheckTest {
                     .build(),
                 HOST))
         .containsExactly("image: its root directory is not /, not supported yet");
-    assertThat(
-            problems(
-                state.toBuilder().setMemory(Memory.newBuilder().setLockFuture(1)).build(), HOST))
-        .containsExactly("image: it has mlockall(2), not supported yet");
     Vma.Builder vma = Vma.newBuilder().setStart(0x1000).setEnd(0x2000).setProtectionKey(1);
     assertThat(problems(with(vma, vma.clone().setStart(0x2000).setEnd(0x3000)), HOST))
         .containsExactly("image: it has protection keys, not supported yet");

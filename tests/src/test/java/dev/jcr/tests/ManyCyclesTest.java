@@ -4,6 +4,7 @@ import dev.jcr.dump.Dump;
 import dev.jcr.dump.DumpListener;
 import dev.jcr.dump.DumpOptions;
 import dev.jcr.dump.DumpOptions.Afterwards;
+import dev.jcr.dump.files.ConnectionPolicy;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.v1.Compression;
 import dev.jcr.restore.Restore;
@@ -53,7 +54,14 @@ class ManyCyclesTest {
               "%s: cycle %d of %d, seed %d: %s".formatted(mode, cycle, count, seed, result));
         }
         Dump.run(
-            new DumpOptions(pid, image, Afterwards.KILL, Compression.COMPRESSION_ZSTD, 1, false),
+            new DumpOptions(
+                pid,
+                image,
+                Afterwards.KILL,
+                Compression.COMPRESSION_ZSTD,
+                1,
+                ConnectionPolicy.REFUSE,
+                false),
             DumpListener.SILENT);
         // Its parent, after the first restore this JVM, has collected it.
         target.awaitGone();

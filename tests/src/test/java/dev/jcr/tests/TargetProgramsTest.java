@@ -3,6 +3,7 @@ package dev.jcr.tests;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
@@ -16,24 +17,39 @@ import org.junit.jupiter.params.provider.MethodSource;
 @Timeout(180)
 class TargetProgramsTest {
   /// A target program, its arguments, the signal that tells it to check (empty: the file), a part
-  /// of /proc that changes by itself (empty: none), and whether it holds something that jcr does
-  /// not restore yet.
+  /// of /proc that changes by itself (empty: none), what `jcr dump` needs to be told, and whether
+  /// it holds something that jcr does not restore yet.
   record Case(
-      String program, List<String> arguments, String signal, String varying, boolean pending) {
+      String program,
+      List<String> arguments,
+      String signal,
+      String varying,
+      List<String> options,
+      boolean pending) {
     static Case of(String program, String... arguments) {
-      return new Case(program, List.of(arguments), "", "", false);
+      return new Case(program, List.of(arguments), "", "", List.of(), false);
     }
 
     Case toldBy(String newSignal) {
-      return new Case(program, arguments, newSignal, varying, pending);
+      return new Case(program, arguments, newSignal, varying, options, pending);
     }
 
     Case varying(String entry) {
-      return new Case(program, arguments, signal, entry, pending);
+      return new Case(program, arguments, signal, entry, options, pending);
+    }
+
+    Case dumpedWith(String... words) {
+      return new Case(program, arguments, signal, varying, List.of(words), pending);
     }
 
     Case later() {
-      return new Case(program, arguments, signal, varying, true);
+      return new Case(program, arguments, signal, varying, options, true);
+    }
+
+    Command.Result dump(Target target, Path image, String... more) {
+      List<String> words = new ArrayList<>(options);
+      words.addAll(List.of(more));
+      return Jcr.dump(target.pid(), image, words.toArray(String[]::new));
     }
 
     Target start() {
@@ -84,6 +100,27 @@ class TargetProgramsTest {
         Case.of("sockets", "pairs"),
         Case.of("sockets", "tcp"),
         Case.of("sockets", "udp"),
+        Case.of("seccomp", "filter"),
+        Case.of("seccomp", "threads"),
+        Case.of("seccomp", "log"),
+        Case.of("seccomp", "privileged"),
+        Case.of("ranges", "guard"),
+        Case.of("ranges", "guardfile"),
+        Case.of("ranges", "lockfuture"),
+        Case.of("ranges", "lockonfault"),
+        Case.of("ranges", "sealed"),
+        Case.of("tcp", "queues4").dumpedWith("--tcp-established"),
+        Case.of("tcp", "queues6").dumpedWith("--tcp-established"),
+        Case.of("tcp", "queuesmapped").dumpedWith("--tcp-established"),
+        Case.of("tcp", "empty").dumpedWith("--tcp-established"),
+        Case.of("tcp", "half").dumpedWith("--tcp-established"),
+        Case.of("tcp", "closing").dumpedWith("--tcp-established"),
+        Case.of("tcp", "options").dumpedWith("--tcp-established"),
+        Case.of("tcp", "many").dumpedWith("--tcp-established"),
+        Case.of("tcp", "connecting").dumpedWith("--tcp-established"),
+        Case.of("tcp", "peer4").dumpedWith("--tcp-established"),
+        Case.of("tcp", "peer6").dumpedWith("--tcp-established"),
+        Case.of("tcp", "peermapped").dumpedWith("--tcp-established"),
         // O_LARGEFILE, which says nothing on a 64-bit system.
         Case.of("pty", "quiet").varying("flags:\t02 -> flags:\t0100002"),
         Case.of("pty", "queued").varying("flags:\t02 -> flags:\t0100002"));
@@ -107,7 +144,7 @@ class TargetProgramsTest {
   void leaveRunning(Case program) {
     try (Target target = program.start()) {
       VisibleState before = VisibleState.of(target.proc());
-      Jcr.dump(target.pid(), target.image("r"), "-R").expectExit(0);
+      program.dump(target, target.image("r"), "-R").expectExit(0);
       target.expectRunning();
       expectSame(before, target, program);
       program.expectPass(target);
@@ -137,7 +174,7 @@ class TargetProgramsTest {
   private static void cycle(Case program, Target target, String which) {
     VisibleState before = VisibleState.of(target.proc());
     Path image = target.image(which);
-    Jcr.dump(target.pid(), image).expectExit(0);
+    program.dump(target, image).expectExit(0);
     target.awaitGone();
     Jcr.restore(image).expectExit(0);
     target.expectRunning();

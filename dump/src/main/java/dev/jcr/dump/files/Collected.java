@@ -23,6 +23,7 @@ public final class Collected implements AutoCloseable {
   private final List<Description> descriptions;
   private final List<Terminal> terminals;
   private final SharedObjects objects;
+  private final String connectionLock;
   private final List<Loss> losses;
 
   Collected(
@@ -31,12 +32,14 @@ public final class Collected implements AutoCloseable {
       List<Description> descriptions,
       List<Terminal> terminals,
       SharedObjects objects,
+      String connectionLock,
       List<Loss> losses) {
     this.pid = pid;
     this.descriptors = descriptors;
     this.descriptions = descriptions;
     this.terminals = terminals;
     this.objects = objects;
+    this.connectionLock = connectionLock;
     this.losses = List.copyOf(losses);
   }
 
@@ -47,6 +50,7 @@ public final class Collected implements AutoCloseable {
         .addAllDescriptions(descriptions)
         .addAllObjects(objects.objects())
         .addAllTerminals(terminals)
+        .setConnectionLock(connectionLock)
         .build();
   }
 

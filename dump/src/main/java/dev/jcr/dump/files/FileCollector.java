@@ -27,10 +27,14 @@ public final class FileCollector implements AutoCloseable {
 
   private final int pid;
   private final Fd pidFd;
+  private final ConnectionPolicy policy;
   private @Nullable Outside outside;
+  private @Nullable Connections connections;
 
-  public FileCollector(int pid) throws CheckpointException {
+  /// @param policy for established TCP connections
+  public FileCollector(int pid, ConnectionPolicy policy) throws CheckpointException {
     this.pid = pid;
+    this.policy = policy;
     try {
       this.pidFd = Fd.ofProcess(pid);
     } catch (IOException e) {
@@ -54,11 +58,52 @@ public final class FileCollector implements AutoCloseable {
     try (OpenFileTable table = OpenFileTable.read(pid, pidFd);
         SharedObjects objects = new SharedObjects()) {
       outside = Outside.look(pid, table.files());
-      describe(Scene.running(pid, table, outside, objects), problems);
+      describe(Scene.running(pid, table, outside, objects, policy), problems);
     } catch (IOException e) {
       throw OpenFileTable.failure(pid, e);
     }
     return problems;
+  }
+
+  /// Before the freeze, on the tracer thread: what reading connections needs, if there are any.
+  public void prepare() throws CheckpointException {
+    if (policy != ConnectionPolicy.KEEP || connections != null) {
+      return;
+    }
+    try (OpenFileTable table = OpenFileTable.read(pid, pidFd)) {
+      if (!InetSockets.connected(table.files()).isEmpty()) {
+        connections = Connections.prepare(pid);
+      }
+    } catch (IOException e) {
+      throw OpenFileTable.failure(pid, e);
+    }
+  }
+
+  /// Ends the locked connections without a packet, just before the process is killed.
+  public void endConnections() throws CheckpointException {
+    if (connections != null) {
+      connections.end();
+    }
+  }
+
+  /// Lets the connections go on, before the process does.
+  public void unlockConnections() {
+    if (connections != null) {
+      connections.unlock();
+    }
+  }
+
+  /// Locks the connections; the name of the lock, empty for none.
+  private String lock(OpenFileTable table) throws CheckpointException, IOException {
+    List<OpenFile> connected = InetSockets.connected(table.files());
+    if (policy != ConnectionPolicy.KEEP || connected.isEmpty()) {
+      return "";
+    }
+    if (connections == null) {
+      // Made between the look and the freeze.
+      connections = Connections.prepare(pid);
+    }
+    return connections.lock(connected).orElse("");
   }
 
   /// The table as it is; the process must not run. Throws with outcome `UNSUPPORTED` and all
@@ -74,7 +119,16 @@ public final class FileCollector implements AutoCloseable {
         known = Outside.look(pid, table.files());
       }
       List<Problem> problems = new ArrayList<>();
-      Scene scene = Scene.frozen(pid, table, known, objects, stoppedAt);
+      String lock = lock(table);
+      Scene scene = Scene.frozen(pid, table, known, objects, stoppedAt, policy, connections);
+      if (policy == ConnectionPolicy.KEEP && lock.isEmpty()) {
+        for (OpenFile file : InetSockets.connected(table.files())) {
+          scene.lose(
+              file,
+              "this kernel cannot hold the packets of its connection back (no nf_tables): one that"
+                  + " comes before the restore resets it");
+        }
+      }
       List<Description> descriptions = describe(scene, problems);
       if (!problems.isEmpty()) {
         throw new CheckpointException(
@@ -88,7 +142,8 @@ public final class FileCollector implements AutoCloseable {
       }
       List<Terminal> terminals = scene.terminals();
       Collected collected =
-          new Collected(pid, table.descriptors(), descriptions, terminals, objects, scene.losses());
+          new Collected(
+              pid, table.descriptors(), descriptions, terminals, objects, lock, scene.losses());
       done = true;
       return collected;
     } catch (IOException e) {
@@ -146,6 +201,9 @@ public final class FileCollector implements AutoCloseable {
 
   @Override
   public void close() {
+    if (connections != null) {
+      connections.close();
+    }
     pidFd.close();
   }
 }

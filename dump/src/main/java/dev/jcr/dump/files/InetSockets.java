@@ -1,21 +1,27 @@
 package dev.jcr.dump.files;
 
 import com.google.protobuf.ByteString;
+import dev.jcr.image.CheckpointException;
 import dev.jcr.image.v1.Description;
 import dev.jcr.image.v1.InetSocket;
 import dev.jcr.parasite.linux.Fcntl;
 import dev.jcr.parasite.linux.FdCalls;
 import dev.jcr.parasite.linux.Sockets;
+import dev.jcr.parasite.procfs.Proc;
+import dev.jcr.parasite.tcp.ConnectionReader;
+import dev.jcr.parasite.tcp.TcpTable;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.UnknownHostException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Optional;
 
-/// TCP that listens or is not connected, and UDP.
+/// TCP and UDP.
 final class InetSockets {
   /// struct tcp_info, linux/tcp.h: state u8 at 0; unacked and sacked, which are the length of the
   /// accept queue and the backlog of a listener, u32 at 24 and 28.
@@ -26,6 +32,16 @@ final class InetSockets {
   private static final int POLLIN = 1;
   private static final int POLLRDHUP = 0x2000;
   private static final int NAME = 16;
+  private static final int SHUT_BOTH = 3;
+
+  private static final int CONNECTED_STATES =
+      1 << Sockets.TCP_ESTABLISHED
+          | 1 << Sockets.TCP_SYN_SENT
+          | 1 << Sockets.TCP_FIN_WAIT1
+          | 1 << Sockets.TCP_FIN_WAIT2
+          | 1 << Sockets.TCP_CLOSE_WAIT
+          | 1 << Sockets.TCP_LAST_ACK
+          | 1 << Sockets.TCP_CLOSING;
 
   private InetSockets() {}
 
@@ -60,7 +76,7 @@ final class InetSockets {
             .setFamily(family)
             .setType(type)
             .setProtocol(protocol)
-            .setOptions(SocketOptionList.inet(fd, family, protocol));
+            .setOptions(SocketOptionList.inet(fd, family, protocol, tcp && isConnected(fd)));
     byte[] local = FdCalls.socketName(fd);
     if (port(local) != 0) {
       socket.setLocal(ByteString.copyFrom(local));
@@ -122,15 +138,108 @@ final class InetSockets {
       }
       return true;
     }
-    Kinds.inheritOrRefuse(
-        scene,
-        file,
-        description,
-        "a connected TCP socket"
-            + FdCalls.peerName(fd).map(peer -> " (to " + text(peer) + ")").orElse("")
-            + " is not restorable yet",
-        "close the connection");
-    return false;
+    return connection(scene, file, description, fd, state, socket);
+  }
+
+  /// Sockets that have, or are making, a TCP connection.
+  static List<OpenFile> connected(List<OpenFile> files) {
+    List<OpenFile> connected = new ArrayList<>();
+    for (OpenFile file : files) {
+      if (file.link().startsWith("socket:[")) {
+        int fd = file.duplicate().number();
+        int protocol = FdCalls.socketInt(fd, Sockets.SOL_SOCKET, Sockets.SO_PROTOCOL, 0);
+        int family = FdCalls.socketInt(fd, Sockets.SOL_SOCKET, Sockets.SO_DOMAIN, 0);
+        boolean inet = family == Sockets.AF_INET || family == Sockets.AF_INET6;
+        if (inet && protocol == Sockets.IPPROTO_TCP && isConnected(fd)) {
+          connected.add(file);
+        }
+      }
+    }
+    return connected;
+  }
+
+  private static boolean isConnected(int fd) {
+    int state = ConnectionReader.state(fd);
+    return state != 0 && state != Sockets.TCP_LISTEN && state != Sockets.TCP_CLOSE;
+  }
+
+  /// struct sockaddr of the other end.
+  static Optional<byte[]> peer(int pid, OpenFile file, int state) throws IOException {
+    int fd = file.duplicate().number();
+    if (state != Sockets.TCP_SYN_SENT) {
+      return FdCalls.peerName(fd);
+    }
+    int family = FdCalls.socketInt(fd, Sockets.SOL_SOCKET, Sockets.SO_DOMAIN, 0);
+    return TcpTable.remote(Proc.of(pid), family, file.stat().inode());
+  }
+
+  private static boolean connection(
+      Scene scene,
+      OpenFile file,
+      Description.Builder description,
+      int fd,
+      int state,
+      InetSocket.Builder socket)
+      throws IOException, Refusal {
+    Optional<byte[]> peer = peer(scene.pid(), file, state);
+    String what =
+        "a connected TCP socket" + peer.map(name -> " (to " + text(name) + ")").orElse("");
+    return switch (scene.policy()) {
+      case REFUSE -> {
+        Kinds.inheritOrRefuse(
+            scene,
+            file,
+            description,
+            what,
+            "dump with --tcp-established to keep the connection, or with --tcp-close to cut it");
+        yield false;
+      }
+      case CLOSE -> {
+        // Reads find the end of the file, writes EPIPE: what a program sees of a peer that has
+        // gone.
+        scene.lose(file, what + " is closed");
+        socket.clearLocal().setShutdown(SHUT_BOTH);
+        yield true;
+      }
+      case KEEP -> {
+        if ((CONNECTED_STATES >>> state & 1) == 0) {
+          throw new Refusal(
+              what + " in TCP state " + state + " is not restorable", "retry in a moment");
+        }
+        if (peer.isEmpty()) {
+          throw new Refusal("a TCP connection that is about to end", "retry");
+        }
+        if (scene.running()) {
+          Optional<String> unable = ConnectionReader.unable();
+          if (unable.isPresent()) {
+            throw new Refusal(
+                what + " cannot be read: " + unable.get(), "run jcr with CAP_NET_ADMIN");
+          }
+        } else {
+          keep(scene, file, fd, state, peer.get(), socket);
+        }
+        yield true;
+      }
+    };
+  }
+
+  private static void keep(
+      Scene scene, OpenFile file, int fd, int state, byte[] peer, InetSocket.Builder socket)
+      throws IOException, Refusal {
+    try {
+      socket.setConnection(scene.connections().read(file));
+    } catch (CheckpointException e) {
+      throw new Refusal(String.valueOf(e.getMessage()), "close it, or retry");
+    }
+    socket.setRemote(ByteString.copyFrom(peer));
+    boolean ended =
+        state == Sockets.TCP_CLOSE_WAIT
+            || state == Sockets.TCP_LAST_ACK
+            || state == Sockets.TCP_CLOSING;
+    if (!ended && (FdCalls.poll(fd, POLLRDHUP) & POLLRDHUP) != 0) {
+      // shutdown(SHUT_RD), which TCP does not tell the peer.
+      socket.setShutdown(1);
+    }
   }
 
   private static void udp(Scene scene, int fd, InetSocket.Builder socket)

@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
 
 /// What the describers of one pass share.
 final class Scene {
@@ -22,6 +23,8 @@ final class Scene {
   private final SharedObjects objects;
   private final boolean running;
   private final long stoppedAt;
+  private final ConnectionPolicy policy;
+  private final @Nullable Connections connections;
   private final ProcStat stat;
   private final List<Integer> tasks;
   private final Map<Integer, Terminal> terminals = new TreeMap<>();
@@ -29,16 +32,25 @@ final class Scene {
   private final Map<Long, Optional<UnixDiag>> unixSockets = new HashMap<>();
 
   /// A process that is not frozen: queues are left alone.
-  static Scene running(int pid, OpenFileTable table, Outside outside, SharedObjects objects)
+  static Scene running(
+      int pid, OpenFileTable table, Outside outside, SharedObjects objects, ConnectionPolicy policy)
       throws IOException {
-    return new Scene(pid, table, outside, objects, true, System.nanoTime());
+    return new Scene(pid, table, outside, objects, true, System.nanoTime(), policy, null);
   }
 
   /// A process that was frozen at `stoppedAt` (System.nanoTime).
+  ///
+  /// @param connections what reads TCP connections, where the policy keeps them
   static Scene frozen(
-      int pid, OpenFileTable table, Outside outside, SharedObjects objects, long stoppedAt)
+      int pid,
+      OpenFileTable table,
+      Outside outside,
+      SharedObjects objects,
+      long stoppedAt,
+      ConnectionPolicy policy,
+      @Nullable Connections connections)
       throws IOException {
-    return new Scene(pid, table, outside, objects, false, stoppedAt);
+    return new Scene(pid, table, outside, objects, false, stoppedAt, policy, connections);
   }
 
   private Scene(
@@ -47,7 +59,9 @@ final class Scene {
       Outside outside,
       SharedObjects objects,
       boolean running,
-      long stoppedAt)
+      long stoppedAt,
+      ConnectionPolicy policy,
+      @Nullable Connections connections)
       throws IOException {
     this.pid = pid;
     this.table = table;
@@ -55,6 +69,8 @@ final class Scene {
     this.objects = objects;
     this.running = running;
     this.stoppedAt = stoppedAt;
+    this.policy = policy;
+    this.connections = connections;
     this.stat = proc().stat();
     this.tasks = proc().tasks();
   }
@@ -86,6 +102,17 @@ final class Scene {
   /// Nanoseconds since the process was frozen, in which its timers went on.
   long sinceStop() {
     return running ? 0 : System.nanoTime() - stoppedAt;
+  }
+
+  ConnectionPolicy policy() {
+    return policy;
+  }
+
+  Connections connections() {
+    if (connections == null) {
+      throw new IllegalStateException("connections were not prepared");
+    }
+    return connections;
   }
 
   ProcStat stat() {

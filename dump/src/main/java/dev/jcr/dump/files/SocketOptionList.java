@@ -120,7 +120,8 @@ final class SocketOptionList {
     return values.build();
   }
 
-  static SocketOptions inet(int fd, int family, int protocol) {
+  /// @param connected a TCP socket with a connection, which then has some options of its own
+  static SocketOptions inet(int fd, int family, int protocol, boolean connected) {
     SocketOptions.Builder values = SocketOptions.newBuilder();
     add(fd, ANY, values);
     add(fd, ANY_LONGER, values);
@@ -134,7 +135,31 @@ final class SocketOptionList {
     } else {
       add(fd, UDP, values);
     }
+    if (connected) {
+      List<SocketOption> chosen =
+          values.getValuesList().stream().filter(option -> !isFound(option)).toList();
+      values.clearValues().addAllValues(chosen);
+    }
     return values.build();
+  }
+
+  /// What a connection finds out by itself, the hops of the first packet among it, and what only a
+  /// listening socket has.
+  private static boolean isFound(SocketOption option) {
+    return switch (option.getLevel()) {
+      case Sockets.IPPROTO_TCP ->
+          switch (option.getName()) {
+            case Sockets.TCP_MAXSEG,
+                Sockets.TCP_WINDOW_CLAMP,
+                Sockets.TCP_DEFER_ACCEPT,
+                Sockets.TCP_FASTOPEN ->
+                true;
+            default -> false;
+          };
+      case Sockets.IPPROTO_IP -> option.getName() == Sockets.IP_MULTICAST_TTL;
+      case Sockets.IPPROTO_IPV6 -> option.getName() == Sockets.IPV6_MULTICAST_HOPS;
+      default -> false;
+    };
   }
 
   private static void add(int fd, List<Option> options, SocketOptions.Builder values) {

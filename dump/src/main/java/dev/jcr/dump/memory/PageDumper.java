@@ -47,6 +47,7 @@ public final class PageDumper {
 
   /// Pages of private mappings; shared ones are dumped by object.
   public void dump(List<Vma> vmas, PageScan scan) throws CheckpointException, SyscallException {
+    long guard = scan.guard();
     for (Vma vma : vmas) {
       if (isPrivate(vma)) {
         CheckpointException[] failure = new CheckpointException[1];
@@ -55,7 +56,7 @@ public final class PageDumper {
             vma.getStart(),
             vma.getEnd(),
             0,
-            PageScan.FILE | PageScan.PFNZERO,
+            PageScan.FILE | PageScan.PFNZERO | guard,
             PageScan.PRESENT | PageScan.SWAPPED,
             (start, end) -> {
               try {
@@ -76,6 +77,7 @@ public final class PageDumper {
 
   /// Bytes that [#dump] is going to read, for the freeze estimate and for buffers.
   public static long estimate(List<Vma> vmas, PageScan scan) throws SyscallException {
+    long guard = scan.guard();
     long[] bytes = new long[1];
     for (Vma vma : vmas) {
       if (isPrivate(vma)) {
@@ -83,7 +85,7 @@ public final class PageDumper {
             vma.getStart(),
             vma.getEnd(),
             0,
-            PageScan.FILE | PageScan.PFNZERO,
+            PageScan.FILE | PageScan.PFNZERO | guard,
             PageScan.PRESENT | PageScan.SWAPPED,
             (start, end) -> bytes[0] += end - start);
       }

@@ -11,6 +11,8 @@ import dev.jcr.image.v1.BlockedCall;
 import dev.jcr.image.v1.Resume;
 import dev.jcr.image.v1.Rseq;
 import dev.jcr.image.v1.Scheduling;
+import dev.jcr.image.v1.Seccomp;
+import dev.jcr.image.v1.SeccompFilter;
 import dev.jcr.image.v1.SignalStack;
 import dev.jcr.image.v1.Thread;
 import dev.jcr.parasite.arch.Machine;
@@ -20,6 +22,7 @@ import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.procfs.ProcStatus;
 import dev.jcr.parasite.ptrace.StoppedThread;
+import dev.jcr.parasite.ptrace.Tracee;
 import dev.jcr.parasite.remote.Batch;
 import dev.jcr.parasite.remote.Infection;
 import dev.jcr.parasite.restart.InterruptedCall;
@@ -27,6 +30,7 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
+import java.util.Optional;
 
 /// What the kernel keeps per task, besides registers.
 public final class ThreadCollector {
@@ -34,6 +38,7 @@ public final class ThreadCollector {
   private static final int SCHED_ATTR_SIZE = 56;
   private static final int AFFINITY_WORDS = 128;
   private static final int IOPRIO_WHO_PROCESS = 1;
+  private static final int SECCOMP_MODE_FILTER = 2;
 
   private ThreadCollector() {}
 
@@ -49,12 +54,6 @@ public final class ThreadCollector {
       throws CheckpointException, IOException {
     int tid = stopped.tid();
     ProcStatus status = proc.status(tid);
-    if (status.seccomp() != 0) {
-      // Since the pre-flight. An injected call could be what its filter kills for.
-      throw new CheckpointException(
-          CheckpointException.Outcome.UNSUPPORTED,
-          "cannot dump thread " + tid + ": seccomp is not supported yet");
-    }
     Thread.Builder thread =
         Thread.newBuilder()
             .setTid(tid)
@@ -105,9 +104,24 @@ public final class ThreadCollector {
     thread.setParentDeathSignal(results.integer(deathSignal));
     thread.setTimerSlack(results.value(slack));
     thread.setCredentials(IdentityCollector.credentials(status, (int) results.value(securebits)));
-    thread.setSeccomp(dev.jcr.image.v1.Seccomp.newBuilder().setMode(status.seccomp()));
+    thread.setSeccomp(seccomp(stopped.tracee(), status.seccomp()));
     thread.setBlockedCall(blocked(call, remaining));
     return thread;
+  }
+
+  private static Seccomp seccomp(Tracee tracee, int mode) throws CheckpointException {
+    Seccomp.Builder seccomp = Seccomp.newBuilder().setMode(mode);
+    for (int index = 0; mode == SECCOMP_MODE_FILTER; index++) {
+      Optional<byte[]> program = tracee.seccompFilter(index);
+      if (program.isEmpty()) {
+        break;
+      }
+      seccomp.addFilters(
+          SeccompFilter.newBuilder()
+              .setProgram(ByteString.copyFrom(program.get()))
+              .setFlags(tracee.seccompFlags(index)));
+    }
+    return seccomp.build();
   }
 
   /// First uses of what [#collect] runs inside the freeze.
@@ -118,10 +132,7 @@ public final class ThreadCollector {
     scheduling(tid);
     long[] registers = new long[machine.words()];
     machine.returningCode(machine.syscall(registers, 0, 0), 0);
-    blocked(
-        InterruptedCall.x8664(
-            registers, java.util.Optional.empty(), java.util.Optional.empty(), ""),
-        0);
+    blocked(InterruptedCall.x8664(registers, Optional.empty(), Optional.empty(), ""), 0);
   }
 
   private static BlockedCall blocked(InterruptedCall call, long remaining) {

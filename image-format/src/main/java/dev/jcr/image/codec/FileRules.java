@@ -14,12 +14,14 @@ import dev.jcr.image.v1.InetSocket;
 import dev.jcr.image.v1.PipeEnd;
 import dev.jcr.image.v1.SharedObject;
 import dev.jcr.image.v1.SocketOptions;
+import dev.jcr.image.v1.TcpConnection;
 import dev.jcr.image.v1.Terminal;
 import dev.jcr.image.v1.UnixSocket;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Map;
 import java.util.Set;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /// Rules for descriptors, descriptions and shared objects, and for references to them.
@@ -29,6 +31,12 @@ final class FileRules {
 
   /// F_SEAL_SEAL to F_SEAL_EXEC.
   private static final int SEALS = 0x3f;
+
+  /// ESTABLISHED, SYN_SENT, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING.
+  private static final int TCP_STATES =
+      1 << 1 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 8 | 1 << 9 | 1 << 11;
+
+  private static final Pattern LOCK = Pattern.compile("(jcr-[0-9]{1,10}-[0-9a-f]{16})?");
 
   private final Files files;
   private final Map<Integer, SharedObject> objects = new HashMap<>();
@@ -74,6 +82,10 @@ final class FileRules {
           object(object);
         });
     each("terminals", files.getTerminalsList(), FileRules::terminal);
+    // A table of that name is deleted by a restore: none but those that a dump makes.
+    that(
+        LOCK.matcher(files.getConnectionLock()).matches(),
+        "connection_lock is not jcr-PID-16 hexadecimal digits");
   }
 
   private void description(Description description) throws Invalid {
@@ -148,6 +160,26 @@ final class FileRules {
         socket.getLocal().size() <= 128 && socket.getRemote().size() <= 128,
         "local or remote is longer than 128 bytes");
     options(socket.getOptions());
+    if (socket.hasConnection()) {
+      that(socket.getType() == 1, "connection of a socket that is no stream");
+      that(!socket.getListening(), "connection of a listening socket");
+      that(
+          !socket.getLocal().isEmpty() && !socket.getRemote().isEmpty(),
+          "local or remote is missing");
+      Rules.in("connection", socket.getConnection(), FileRules::connection);
+    }
+  }
+
+  private static void connection(TcpConnection connection) throws Invalid {
+    that(
+        upTo(connection.getState(), 31) && (TCP_STATES >>> connection.getState() & 1) != 0,
+        "state is none that has a connection");
+    that(
+        upTo(connection.getUnsent(), connection.getSendQueue().size()),
+        "unsent is more than send_queue");
+    that(
+        upTo(connection.getSendScale(), 14) && upTo(connection.getReceiveScale(), 14),
+        "scale is beyond 14");
   }
 
   private static void options(SocketOptions options) throws Invalid {

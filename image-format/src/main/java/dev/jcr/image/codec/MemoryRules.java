@@ -56,6 +56,7 @@ final class MemoryRules {
     that(
         memory.getAuxv().size() % 16 == 0 && memory.getAuxv().size() <= 4096,
         "auxv is not made of pairs of words");
+    that((memory.getLockFuture() & ~6) == 0, "lock_future has unknown bits");
     long[] previous = {0};
     each(
         "vmas",
@@ -98,6 +99,21 @@ final class MemoryRules {
     that(
         vma.getName().size() < 80 && !Rules.hasNul(vma.getName()), "name is too long or has a NUL");
     vmFlags(vma.getVmFlagsList());
+    long[] previous = {vma.getStart()};
+    each(
+        "guards",
+        vma.getGuardsList(),
+        guard -> {
+          that(
+              Long.compareUnsigned(guard.getStart(), previous[0]) >= 0
+                  && Long.compareUnsigned(guard.getStart(), guard.getEnd()) < 0
+                  && Long.compareUnsigned(guard.getEnd(), vma.getEnd()) <= 0,
+              "start is out of order or outside the mapping");
+          that(
+              guard.getStart() % pageSize == 0 && guard.getEnd() % pageSize == 0,
+              "start is not page-aligned");
+          previous[0] = guard.getEnd();
+        });
     that(
         vma.getObjectId() == 0 || files.object(vma.getObjectId()) != null,
         "object_id is of no object");

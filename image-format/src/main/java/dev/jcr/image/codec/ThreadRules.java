@@ -20,6 +20,7 @@ import dev.jcr.image.v1.Registers;
 import dev.jcr.image.v1.Resume;
 import dev.jcr.image.v1.Rseq;
 import dev.jcr.image.v1.Scheduling;
+import dev.jcr.image.v1.Seccomp;
 import dev.jcr.image.v1.Thread;
 import dev.jcr.image.v1.X8664Registers;
 import dev.jcr.image.v1.XstateComponent;
@@ -66,7 +67,24 @@ final class ThreadRules {
           }
         });
     that(upTo(thread.getParentDeathSignal(), Rules.SIGNALS), "parent_death_signal is beyond 64");
-    that(upTo(thread.getSeccomp().getMode(), 2), "seccomp.mode is beyond 2");
+    in("seccomp", thread.getSeccomp(), ThreadRules::seccomp);
+  }
+
+  private static void seccomp(Seccomp seccomp) throws Invalid {
+    that(upTo(seccomp.getMode(), 2), "mode is beyond 2");
+    that(
+        (seccomp.getMode() == 2) == (seccomp.getFiltersCount() > 0),
+        "filters are not those of mode 2");
+    each(
+        "filters",
+        seccomp.getFiltersList(),
+        filter -> {
+          int size = filter.getProgram().size();
+          // BPF_MAXINSNS.
+          that(
+              size > 0 && size % 8 == 0 && size <= 8 * 4096,
+              "program is not 1 to 4096 instructions");
+        });
   }
 
   private void registers(Registers registers) throws Invalid {

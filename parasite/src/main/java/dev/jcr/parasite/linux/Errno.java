@@ -29,10 +29,13 @@ public final class Errno {
   public static final int EROFS = 30;
   public static final int EPIPE = 32;
   public static final int ENOSYS = 38;
+  public static final int EPROTONOSUPPORT = 93;
   public static final int EOPNOTSUPP = 95;
   public static final int EADDRINUSE = 98;
+  public static final int EADDRNOTAVAIL = 99;
   public static final int ENOTCONN = 107;
   public static final int ETIMEDOUT = 110;
+  public static final int EINPROGRESS = 115;
   public static final int EMEDIUMTYPE = 124;
 
   private static final String[] NAMES = new String[134];
@@ -87,6 +90,7 @@ public final class Errno {
         105 ENOBUFS no buffer space available
         107 ENOTCONN transport endpoint is not connected
         110 ETIMEDOUT connection timed out
+        115 EINPROGRESS operation now in progress
         111 ECONNREFUSED connection refused
         122 EDQUOT disk quota exceeded
         124 EMEDIUMTYPE wrong medium type

@@ -43,6 +43,15 @@ public final class PageScan implements AutoCloseable {
     return new PageScan(pid, Fd.open("/proc/" + pid + "/pagemap", Fd.O_RDONLY, 0));
   }
 
+  /// GUARD where this kernel knows it (Linux 6.15), else 0.
+  public long guard() {
+    argument.fill((byte) 0);
+    argument.set(JAVA_LONG, 0, ARGUMENT_SIZE);
+    argument.set(JAVA_LONG, 88, GUARD);
+    long result = Kernel.raw(Syscall.IOCTL, pagemap.number(), REQUEST, argument.address());
+    return Kernel.isError(result) ? 0 : GUARD;
+  }
+
   /// Ranges of `start..end` whose pages have all of `required`, none of `excluded`, and any of
   /// `anyOf` (0: no such condition).
   public void scan(long start, long end, long required, long excluded, long anyOf, Sink sink)

@@ -19,6 +19,7 @@ public final class Sockets {
   public static final int IPPROTO_TCP = 6;
   public static final int IPPROTO_UDP = 17;
   public static final int IPPROTO_IPV6 = 41;
+  public static final int IPPROTO_RAW = 255;
 
   public static final int SHUT_RD = 0;
   public static final int SHUT_WR = 1;
@@ -87,13 +88,20 @@ public final class Sockets {
   public static final int TCP_QUICKACK = 12;
   public static final int TCP_CONGESTION = 13;
   public static final int TCP_USER_TIMEOUT = 18;
+  public static final int TCP_REPAIR = 19;
+  public static final int TCP_REPAIR_QUEUE = 20;
+  public static final int TCP_QUEUE_SEQ = 21;
+  public static final int TCP_REPAIR_OPTIONS = 22;
   public static final int TCP_FASTOPEN = 23;
+  public static final int TCP_TIMESTAMP = 24;
   public static final int TCP_NOTSENT_LOWAT = 25;
   public static final int TCP_SAVE_SYN = 27;
+  public static final int TCP_REPAIR_WINDOW = 29;
   public static final int TCP_ULP = 31;
 
   public static final int IP_TOS = 1;
   public static final int IP_TTL = 2;
+  public static final int IP_OPTIONS = 4;
   public static final int IP_PKTINFO = 8;
   public static final int IP_MTU_DISCOVER = 10;
   public static final int IP_RECVERR = 11;
@@ -105,6 +113,7 @@ public final class Sockets {
   public static final int IP_MULTICAST_TTL = 33;
   public static final int IP_MULTICAST_LOOP = 34;
 
+  public static final int IPV6_2292PKTOPTIONS = 6;
   public static final int IPV6_UNICAST_HOPS = 16;
   public static final int IPV6_MULTICAST_HOPS = 18;
   public static final int IPV6_MULTICAST_LOOP = 19;
@@ -120,15 +129,34 @@ public final class Sockets {
   public static final int UDP_SEGMENT = 103;
   public static final int UDP_GRO = 104;
 
-  public static final int TCP_CLOSE = 7;
-  public static final int TCP_LISTEN = 10;
   public static final int TCP_ESTABLISHED = 1;
+  public static final int TCP_SYN_SENT = 2;
+  public static final int TCP_FIN_WAIT1 = 4;
+  public static final int TCP_FIN_WAIT2 = 5;
+  public static final int TCP_CLOSE = 7;
+  public static final int TCP_CLOSE_WAIT = 8;
+  public static final int TCP_LAST_ACK = 9;
+  public static final int TCP_LISTEN = 10;
+  public static final int TCP_CLOSING = 11;
+  public static final int TCPI_OPT_TIMESTAMPS = 1;
+  public static final int TCPI_OPT_SACK = 2;
+  public static final int TCPI_OPT_WSCALE = 4;
+  public static final int TCPOPT_MAXSEG = 2;
+  public static final int TCPOPT_WINDOW = 3;
+  public static final int TCPOPT_SACK_PERMITTED = 4;
+  public static final int TCPOPT_TIMESTAMP = 8;
+  public static final int TCP_RECV_QUEUE = 1;
+  public static final int TCP_SEND_QUEUE = 2;
 
   public static final int NETLINK_SOCK_DIAG = 4;
+  public static final int NETLINK_NETFILTER = 12;
   public static final int SOCK_DIAG_BY_FAMILY = 20;
   public static final int NLMSG_ERROR = 2;
   public static final int NLMSG_DONE = 3;
   public static final int NLM_F_REQUEST = 1;
+  public static final int NLM_F_ACK = 4;
+  public static final int NLM_F_CREATE = 0x400;
+  public static final int NLM_F_APPEND = 0x800;
   public static final int NLM_F_DUMP = 0x300;
   public static final int UDIAG_SHOW_NAME = 1;
   public static final int UDIAG_SHOW_VFS = 2;

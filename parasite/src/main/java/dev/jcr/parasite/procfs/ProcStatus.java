@@ -181,7 +181,11 @@ public record ProcStatus(Map<String, String> fields) {
     return integer("NoNewPrivs") != 0;
   }
 
-  /// 0 off, 1 strict, 2 filters.
+  /// 0 off, 1 strict, 2 filters. VmLck; 0 where a kernel thread has no memory.
+  public int lockedKilobytes() {
+    return field("VmLck").map(value -> new Scan(value).integer()).orElse(0);
+  }
+
   public int seccomp() {
     return integer("Seccomp");
   }

@@ -20,6 +20,7 @@ public final class Ptrace {
   public static final int GETSIGMASK = 0x420a;
   public static final int SETSIGMASK = 0x420b;
   public static final int SECCOMP_GET_FILTER = 0x420c;
+  public static final int SECCOMP_GET_METADATA = 0x420d;
   public static final int GET_SYSCALL_INFO = 0x420e;
   public static final int GET_RSEQ_CONFIGURATION = 0x420f;
   public static final int SET_SYSCALL_INFO = 0x4212;

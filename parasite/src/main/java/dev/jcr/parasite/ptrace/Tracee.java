@@ -282,6 +282,34 @@ public final class Tracee {
   /// `struct ptrace_rseq_configuration`.
   public record RseqConfiguration(long address, int length, int signature, int flags) {}
 
+  /// PTRACE_SECCOMP_GET_FILTER: the instructions of the filter with this index, 0 being the oldest;
+  /// empty past the last. Throws for a filter that is no classic one.
+  public Optional<byte[]> seccompFilter(int index) throws CheckpointException {
+    long count = raw(Ptrace.SECCOMP_GET_FILTER, index, 0);
+    if (count == -Errno.ENOENT || count == -Errno.EINVAL) {
+      return Optional.empty();
+    }
+    check("read seccomp filter " + index + " of", count);
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment program = arena.allocate(8 * count, 8);
+      check(
+          "read seccomp filter " + index + " of",
+          raw(Ptrace.SECCOMP_GET_FILTER, index, program.address()));
+      return Optional.of(program.toArray(java.lang.foreign.ValueLayout.JAVA_BYTE));
+    }
+  }
+
+  /// PTRACE_SECCOMP_GET_METADATA: the flags of that filter; 0 on kernels (before 4.16) that do not
+  /// tell.
+  public int seccompFlags(int index) {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment metadata = arena.allocate(JAVA_LONG, 2);
+      metadata.set(JAVA_LONG, 0, index);
+      long result = raw(Ptrace.SECCOMP_GET_METADATA, metadata.byteSize(), metadata.address());
+      return result < 0 ? 0 : (int) metadata.get(JAVA_LONG, 8);
+    }
+  }
+
   /// PTRACE_PEEKUSER of a word of `struct user` (x86 debug registers).
   public long peekUser(long offset) throws CheckpointException {
     try (Arena arena = Arena.ofConfined()) {

@@ -72,6 +72,11 @@ public final class Infection implements AutoCloseable {
     this.firstCall = firstCall;
   }
 
+  /// Address of memory that was mapped for the injection.
+  public long scratch() {
+    return scratch;
+  }
+
   /// Maps code and scratch pages into the process through `first`, which must be in an event stop.
   /// Throws FAILED with the process as before.
   ///

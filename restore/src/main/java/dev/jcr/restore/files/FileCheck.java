@@ -260,12 +260,18 @@ public final class FileCheck {
     if (socket.getLocal().isEmpty()) {
       return;
     }
+    byte[] local = socket.getLocal().toByteArray();
+    if (socket.hasConnection()) {
+      // The port may be a listener's too: only whether this host has the address.
+      local[2] = 0;
+      local[3] = 0;
+    }
     long result =
         tryBind(
             socket.getFamily(),
             socket.getType(),
             socket.getProtocol(),
-            socket.getLocal().toByteArray(),
+            local,
             socket.getOptions().getValuesList());
     if (Kernel.isError(result)) {
       add(

@@ -144,6 +144,10 @@ public final class FileExecutor implements AutoCloseable {
           sockets.unix(id, socket, flags);
       case FileStep.MakeInetSocket(int id, var socket, int flags) ->
           sockets.inet(id, socket, flags);
+      case FileStep.MakeConnection(int id, var socket, int flags) ->
+          sockets.connection(id, socket, flags);
+      case FileStep.UnlockConnections(var lock) -> SocketMaker.unlock(lock);
+      case FileStep.StartConnection(int id, var socket) -> sockets.start(id, socket);
       case FileStep.MakeTerminal(var terminal, var path, var masters, var slaves) ->
           terminals.pair(terminal, path, masters, slaves);
       case FileStep.OpenTerminal(int id, var path, int flags) ->
@@ -405,6 +409,7 @@ public final class FileExecutor implements AutoCloseable {
 
   @Override
   public void close() {
+    sockets.close();
     inside.close();
   }
 }

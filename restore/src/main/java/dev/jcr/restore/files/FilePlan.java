@@ -5,6 +5,7 @@ import dev.jcr.image.v1.Descriptor;
 import dev.jcr.image.v1.EpollTarget;
 import dev.jcr.image.v1.FileLock;
 import dev.jcr.image.v1.Files;
+import dev.jcr.image.v1.InetSocket;
 import dev.jcr.image.v1.Owner;
 import dev.jcr.image.v1.PipeEnd;
 import dev.jcr.image.v1.RegularFile;
@@ -81,6 +82,7 @@ public record FilePlan(
     private final Map<Integer, Terminal> owned = new HashMap<>();
     private final Map<Integer, Terminal> terminals = new HashMap<>();
     private final List<FileStep> make = new ArrayList<>();
+    private final List<FileStep> connections = new ArrayList<>();
     private final List<FileStep> last = new ArrayList<>();
     private final List<FileStep> timers = new ArrayList<>();
 
@@ -99,6 +101,9 @@ public record FilePlan(
     }
 
     FilePlan plan() {
+      if (!files.getConnectionLock().isEmpty()) {
+        timers.add(new FileStep.UnlockConnections(files.getConnectionLock()));
+      }
       List<FileStep> objects = new ArrayList<>();
       List<FileStep> seals = new ArrayList<>();
       List<FileStep> lateSeals = new ArrayList<>();
@@ -118,6 +123,7 @@ public record FilePlan(
           alone(description);
         }
       }
+      make.addAll(connections);
       pipes();
       socketpairs();
       terminals();
@@ -183,8 +189,15 @@ public record FilePlan(
         }
         case SIGNALFD -> make.add(new FileStep.MakeSignalfd(id, description.getSignalfd(), flags));
         case EPOLL -> make.add(new FileStep.MakeEpoll(id));
-        case INET_SOCKET ->
-            make.add(new FileStep.MakeInetSocket(id, description.getInetSocket(), flags));
+        case INET_SOCKET -> {
+          InetSocket socket = description.getInetSocket();
+          if (socket.hasConnection()) {
+            connections.add(new FileStep.MakeConnection(id, socket, flags));
+            timers.add(new FileStep.StartConnection(id, socket));
+          } else {
+            make.add(new FileStep.MakeInetSocket(id, socket, flags));
+          }
+        }
         case UNIX_SOCKET -> {
           UnixSocket socket = description.getUnixSocket();
           if (socket.getPeerId() == 0 && !socket.getPeerClosed()) {

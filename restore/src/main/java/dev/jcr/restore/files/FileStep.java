@@ -184,6 +184,34 @@ public sealed interface FileStep {
     }
   }
 
+  /// A TCP connection, that does nothing yet: after the listening sockets, whose ports they share.
+  record MakeConnection(int id, InetSocket socket, int flags) implements FileStep {
+    @Override
+    public String describe() {
+      return "make a TCP connection from %s to %s, %d bytes received, %d to send"
+          .formatted(
+              Addresses.inet(socket.getLocal()),
+              Addresses.inet(socket.getRemote()),
+              socket.getConnection().getReceiveQueue().size(),
+              socket.getConnection().getSendQueue().size());
+    }
+  }
+
+  /// Lets packets of the connections through again.
+  record UnlockConnections(String lock) implements FileStep {
+    @Override
+    public String describe() {
+      return "unlock the connections of " + lock;
+    }
+  }
+
+  record StartConnection(int id, InetSocket socket) implements FileStep {
+    @Override
+    public String describe() {
+      return "start the TCP connection to " + Addresses.inet(socket.getRemote());
+    }
+  }
+
   /// A pseudo-terminal of the process's own.
   record MakeTerminal(Terminal terminal, String path, List<End> masters, List<End> slaves)
       implements FileStep {

@@ -17,16 +17,20 @@ import dev.jcr.parasite.linux.OpenFlags;
 import dev.jcr.parasite.linux.Sockets;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
+import dev.jcr.parasite.tcp.ConnectionLock;
+import dev.jcr.parasite.tcp.ConnectionMaker;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 
 /// Sockets of the new process. They are created, bound and connected inside it, because the kernel
 /// records who does; options are set by jcr, which may have the capabilities they need.
-final class SocketMaker {
+final class SocketMaker implements AutoCloseable {
   private static final int NEW_SOCKET = Sockets.SOCK_CLOEXEC;
   private static final int SUN_PATH = 2;
   private static final int RECEIVING = 1;
@@ -35,6 +39,9 @@ final class SocketMaker {
 
   private final Inside inside;
   private final String workingDirectory;
+
+  /// jcr's descriptors of connections that are not started yet.
+  private final Map<Integer, Fd> connections = new HashMap<>();
 
   SocketMaker(Inside inside, String workingDirectory) {
     this.inside = inside;
@@ -225,6 +232,79 @@ final class SocketMaker {
     }
   }
 
+  /// A connection as it was, until [#start] in repair mode: nobody notices if this goes wrong.
+  void connection(int id, InetSocket socket, int flags) throws CheckpointException {
+    int fd =
+        inside.hold(
+            id,
+            inside.require(
+                "make a " + Addresses.protocol(socket) + " socket",
+                Syscall.SOCKET,
+                socket.getFamily(),
+                socket.getType() | NEW_SOCKET,
+                socket.getProtocol()));
+    Fd local = inside.local(fd);
+    connections.put(id, local);
+    options(local, socket.getOptions());
+    try {
+      ConnectionMaker.make(
+          local.number(),
+          socket.getLocal().toByteArray(),
+          socket.getRemote().toByteArray(),
+          socket.getConnection());
+    } catch (SyscallException e) {
+      throw failure(socket, e);
+    }
+    buffers(local, socket.getOptions());
+    flags(local, flags);
+  }
+
+  private static CheckpointException failure(InetSocket socket, SyscallException e) {
+    boolean taken = e.errno() == Errno.EADDRNOTAVAIL || e.errno() == Errno.EADDRINUSE;
+    boolean denied = e.errno() == Errno.EPERM || e.errno() == Errno.EACCES;
+    return new CheckpointException(
+        denied ? Outcome.PERMISSION : Outcome.FAILED,
+        "cannot restore the connection from %s to %s: %s%s"
+            .formatted(
+                Addresses.inet(socket.getLocal()),
+                Addresses.inet(socket.getRemote()),
+                e.getMessage(),
+                taken
+                    ? "; this host must have the address, and no such connection"
+                    : denied ? "; needs CAP_NET_ADMIN" : ""),
+        e);
+  }
+
+  static void unlock(String lock) throws CheckpointException {
+    try {
+      ConnectionLock.release(lock);
+    } catch (SyscallException e) {
+      throw Inside.failure(e);
+    }
+  }
+
+  void start(int id, InetSocket socket) throws CheckpointException {
+    try (Fd local = connections.remove(id)) {
+      if (local == null) {
+        throw new IllegalStateException("no connection " + id);
+      }
+      ConnectionMaker.start(
+          local.number(),
+          socket.getLocal().toByteArray(),
+          socket.getRemote().toByteArray(),
+          socket.getConnection(),
+          value(socket.getOptions(), Sockets.SO_REUSEADDR));
+      shutdown(local, socket.getShutdown());
+    } catch (SyscallException e) {
+      throw failure(socket, e);
+    }
+  }
+
+  @Override
+  public void close() {
+    connections.values().forEach(Fd::close);
+  }
+
   private static void flags(Fd local, int flags) throws CheckpointException {
     int settable = flags & OpenFlags.O_NONBLOCK;
     if (settable != 0) {
@@ -288,29 +368,43 @@ final class SocketMaker {
   /// Sets the options that a new socket has otherwise.
   private static void options(Fd local, SocketOptions options) throws CheckpointException {
     for (SocketOption option : options.getValuesList()) {
-      boolean own =
+      boolean later =
           option.getLevel() == Sockets.SOL_SOCKET
-              && (option.getName() == Sockets.SO_SNDBUF
-                  || option.getName() == Sockets.SO_RCVBUF
-                  || option.getName() == Sockets.SO_BUF_LOCK);
-      if (own) {
-        continue;
+              && switch (option.getName()) {
+                case Sockets.SO_SNDBUF,
+                    Sockets.SO_RCVBUF,
+                    Sockets.SO_BUF_LOCK,
+                    Sockets.SO_PRIORITY ->
+                    true;
+                default -> false;
+              };
+      if (!later) {
+        option(local, option);
       }
-      byte[] wanted = option.getValue().toByteArray();
-      Optional<byte[]> has =
-          FdCalls.socketOption(
-              local.number(), option.getLevel(), option.getName(), Math.max(16, wanted.length));
-      if (has.isPresent() && Arrays.equals(has.get(), wanted)) {
-        continue;
-      }
-      long result =
-          FdCalls.setSocketOption(local.number(), option.getLevel(), option.getName(), wanted);
-      if (Kernel.isError(result)) {
-        throw Inside.failure(
-            "set socket option " + option.getLevel() + "/" + option.getName(), result);
+    }
+    for (SocketOption option : options.getValuesList()) {
+      // IP_TOS sets it as well.
+      if (option.getLevel() == Sockets.SOL_SOCKET && option.getName() == Sockets.SO_PRIORITY) {
+        option(local, option);
       }
     }
     buffers(local, options);
+  }
+
+  private static void option(Fd local, SocketOption option) throws CheckpointException {
+    byte[] wanted = option.getValue().toByteArray();
+    Optional<byte[]> has =
+        FdCalls.socketOption(
+            local.number(), option.getLevel(), option.getName(), Math.max(16, wanted.length));
+    if (has.isPresent() && Arrays.equals(has.get(), wanted)) {
+      return;
+    }
+    long result =
+        FdCalls.setSocketOption(local.number(), option.getLevel(), option.getName(), wanted);
+    if (Kernel.isError(result)) {
+      throw Inside.failure(
+          "set socket option " + option.getLevel() + "/" + option.getName(), result);
+    }
   }
 
   /// Sizes that the program chose; the kernel doubles what is set. Others follow the kernel's own

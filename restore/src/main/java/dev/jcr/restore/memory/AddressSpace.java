@@ -7,6 +7,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.v1.FileIdentity;
+import dev.jcr.image.v1.GuardRange;
 import dev.jcr.image.v1.Memory;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.VmaKind;
@@ -35,6 +36,7 @@ public final class AddressSpace {
   private static final int MAP_ANONYMOUS = 0x20;
   private static final int MAP_FIXED_NOREPLACE = 0x100000;
   private static final int MREMAP_MAYMOVE_FIXED = 3;
+  private static final int MADV_GUARD_INSTALL = 102;
   private static final int MLOCK_ONFAULT = 1;
   private static final int PAGE = 4096;
 
@@ -240,6 +242,14 @@ public final class AddressSpace {
         case "mg" -> advise(what, start, length, 12);
         default -> {}
       }
+    }
+    for (GuardRange guard : vma.getGuardsList()) {
+      process.require(
+          "guard 0x%x-0x%x".formatted(guard.getStart(), guard.getEnd()),
+          Syscall.MADVISE,
+          guard.getStart(),
+          guard.getEnd() - guard.getStart(),
+          MADV_GUARD_INSTALL);
     }
     if (vma.getVmFlagsList().contains("sl")) {
       // Last: a sealed mapping takes no advice.

@@ -7,6 +7,8 @@ import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.v1.Credentials;
 import dev.jcr.image.v1.Scheduling;
+import dev.jcr.image.v1.Seccomp;
+import dev.jcr.image.v1.SeccompFilter;
 import dev.jcr.image.v1.Thread;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Kernel;
@@ -14,6 +16,7 @@ import dev.jcr.parasite.linux.Prctl;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.procfs.ProcStatus;
+import dev.jcr.parasite.ptrace.Ptrace;
 import dev.jcr.parasite.remote.Batch;
 import dev.jcr.parasite.remote.OwnedProcess;
 import java.lang.foreign.Arena;
@@ -35,6 +38,10 @@ public final class ThreadBuilder {
   private static final int SECBIT_NO_SETUID_FIXUP = 1 << 2;
   private static final int IOPRIO_WHO_PROCESS = 1;
   private static final int SS_DISABLE = 2;
+  private static final int SECCOMP_MODE_STRICT = 1;
+  private static final int SECCOMP_SET_MODE_STRICT = 0;
+  private static final int SECCOMP_SET_MODE_FILTER = 1;
+  private static final int SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4;
 
   /// SS_ONSTACK: reported while the thread runs on its signal stack, never set.
   private static final int SS_ONSTACK = 1;
@@ -90,6 +97,49 @@ public final class ThreadBuilder {
         thread.getTimerSlack());
     inside.run(batch);
     schedule(thread);
+  }
+
+  /// Installs the thread's filters, suspended until the tracing ends, while it still has the right
+  /// to do so without no_new_privs.
+  ///
+  /// @param options of the tracing
+  public void seccomp(Thread thread, OwnedProcess inside, long options) throws CheckpointException {
+    Seccomp seccomp = thread.getSeccomp();
+    if (seccomp.getMode() == 0) {
+      return;
+    }
+    String of = " of thread " + thread.getTid();
+    if (!inside.tracee().trySetOptions(options | Ptrace.O_SUSPEND_SECCOMP)) {
+      throw new CheckpointException(
+          Outcome.PERMISSION,
+          "cannot suspend seccomp"
+              + of
+              + ": EPERM (operation not permitted); needs CAP_SYS_ADMIN and no seccomp filter of"
+              + " jcr's own");
+    }
+    if (seccomp.getMode() == SECCOMP_MODE_STRICT) {
+      inside.require(
+          "enter strict seccomp mode" + of, Syscall.SECCOMP, SECCOMP_SET_MODE_STRICT, 0, 0);
+      return;
+    }
+    for (SeccompFilter filter : seccomp.getFiltersList()) {
+      byte[] program = filter.getProgram().toByteArray();
+      try (Arena arena = Arena.ofConfined()) {
+        // struct sock_fprog: u16 length, pointer.
+        MemorySegment memory = arena.allocate(16L + program.length, 8);
+        memory.set(ValueLayout.JAVA_SHORT, 0, (short) (program.length / 8));
+        memory.set(JAVA_LONG, 8, inside.scratch() + 16);
+        MemorySegment.copy(program, 0, memory, ValueLayout.JAVA_BYTE, 16, program.length);
+        inside.write(inside.scratch(), memory);
+      }
+      inside.require(
+          "install a seccomp filter" + of,
+          Syscall.SECCOMP,
+          SECCOMP_SET_MODE_FILTER,
+          // Not to change what is set about speculation.
+          filter.getFlags() | SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+          inside.scratch());
+    }
   }
 
   /// Registering rseq(2) lets the kernel write into the thread's area at any time: last.
@@ -167,7 +217,9 @@ public final class ThreadBuilder {
         Kernel.call(
             "set scheduling of thread " + tid, Syscall.SCHED_SETATTR, tid, attributes.address(), 0);
       }
-      if (scheduling.getIoPriority() != 0) {
+      // A new process has that of jcr.
+      long priority = Math.max(0, Kernel.raw(Syscall.IOPRIO_GET, IOPRIO_WHO_PROCESS, tid));
+      if (scheduling.getIoPriority() != priority) {
         Kernel.call(
             "set the I/O priority of thread " + tid,
             Syscall.IOPRIO_SET,
