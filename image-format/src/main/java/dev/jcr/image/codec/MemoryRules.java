@@ -32,6 +32,11 @@ final class MemoryRules {
   /// MAP_FIXED and MAP_FIXED_NOREPLACE are restore's to decide.
   private static final int FORBIDDEN_FLAGS = 0x10 | 0x10_0000;
 
+  private static final int PROT_MTE = 0x20;
+
+  /// Memory that a byte of tags is for.
+  private static final int BYTES_OF_TAG_BYTE = 32;
+
   private final FileRules files;
   private final int pageSize;
   private final long end;
@@ -68,6 +73,32 @@ final class MemoryRules {
           previous[0] = vma.getEnd();
           vma(vma);
         });
+    long[] tagged = {0};
+    each(
+        "tags",
+        memory.getTagsList(),
+        run -> {
+          long length = (long) run.getTags().size() * BYTES_OF_TAG_BYTE;
+          that(
+              run.getStart() >= tagged[0] && run.getStart() % pageSize == 0,
+              "start is out of order or not page-aligned");
+          that(length > 0 && length % pageSize == 0, "tags are not those of whole pages");
+          tagged[0] = run.getStart() + length;
+          that(
+              isTagged(memory.getVmasList(), run.getStart(), tagged[0]),
+              "tags lie outside memory that has them");
+        });
+  }
+
+  /// Whether all of a range lies in mappings with PROT_MTE.
+  private static boolean isTagged(List<Vma> vmas, long start, long end) {
+    long at = start;
+    for (Vma vma : vmas) {
+      if (vma.getStart() <= at && at < vma.getEnd() && (vma.getProtection() & PROT_MTE) != 0) {
+        at = vma.getEnd();
+      }
+    }
+    return at >= end;
   }
 
   private void pair(long from, long to, String name) throws Invalid {

@@ -77,6 +77,19 @@ class StateValidatorTest {
             "memory.vmas[3].end lies outside",
             s -> s.getMemoryBuilder().getVmasBuilder(3).setEnd(-4096)),
         refused(
+            "memory.tags[0].tags are not those of whole pages",
+            s -> s.getMemoryBuilder().addTagsBuilder().setTags(ByteString.copyFrom(new byte[64]))),
+        refused(
+            "memory.tags[0].start is out of order or not page-aligned",
+            s -> s.getMemoryBuilder().addTagsBuilder().setStart(16)),
+        refused(
+            "memory.tags[0].tags lie outside memory that has them",
+            s ->
+                s.getMemoryBuilder()
+                    .addTagsBuilder()
+                    .setStart(s.getMemory().getVmas(0).getStart())
+                    .setTags(ByteString.copyFrom(new byte[128]))),
+        refused(
             "memory.vmas[0].kind is missing",
             s -> s.getMemoryBuilder().getVmasBuilder(0).clearKind()),
         refused(
