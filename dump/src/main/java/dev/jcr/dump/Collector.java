@@ -26,16 +26,20 @@ import dev.jcr.image.v1.Loss;
 import dev.jcr.image.v1.Memory;
 import dev.jcr.image.v1.PendingSignal;
 import dev.jcr.image.v1.ProcessState;
+import dev.jcr.image.v1.Registers;
 import dev.jcr.image.v1.Resume;
 import dev.jcr.image.v1.SharedObject;
 import dev.jcr.image.v1.SignalAction;
 import dev.jcr.image.v1.Statistics;
+import dev.jcr.image.v1.TagRun;
 import dev.jcr.image.v1.Thread;
 import dev.jcr.image.v1.Timers;
 import dev.jcr.image.v1.Vdso;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.VmaKind;
+import dev.jcr.parasite.arch.Aarch64Machine;
 import dev.jcr.parasite.arch.Machine;
+import dev.jcr.parasite.arch.X8664Machine;
 import dev.jcr.parasite.collect.GuardPages;
 import dev.jcr.parasite.collect.VmaCollector;
 import dev.jcr.parasite.linux.Fd;
@@ -49,8 +53,10 @@ import dev.jcr.parasite.procfs.Smaps;
 import dev.jcr.parasite.ptrace.Freeze;
 import dev.jcr.parasite.ptrace.Ptrace;
 import dev.jcr.parasite.ptrace.StoppedThread;
+import dev.jcr.parasite.ptrace.Tracee;
 import dev.jcr.parasite.remote.Gadgets;
 import dev.jcr.parasite.remote.Infection;
+import dev.jcr.parasite.remote.MemoryTags;
 import dev.jcr.parasite.remote.ProcessMemory;
 import dev.jcr.parasite.restart.InterruptedCall;
 import dev.jcr.parasite.restart.SleepResumer;
@@ -122,7 +128,7 @@ final class Collector implements AutoCloseable {
           memory,
           files,
           PageScan.open(pid),
-          Gadgets.find(memory, executable(Proc.of(pid).maps())));
+          Gadgets.find(Machine.of(Kernel.HOST), memory, executable(Proc.of(pid).maps())));
     } catch (CheckpointException | IOException e) {
       memory.close();
       throw e;
@@ -176,6 +182,11 @@ final class Collector implements AutoCloseable {
     requireSame();
     suspendSeccomp(freeze);
     Map<Integer, InterruptedCall> calls = interrupted(freeze);
+    Map<Integer, Registers> registers = new HashMap<>();
+    for (StoppedThread thread : freeze.threads()) {
+      // Before the first injected call.
+      registers.put(thread.tid(), registers(thread.tracee(), call(calls, thread).resume()));
+    }
     List<Thread> threads = new ArrayList<>();
     Identity identity;
     List<SignalAction> actions;
@@ -216,7 +227,7 @@ final class Collector implements AutoCloseable {
         }
         threads.add(
             collected
-                .setRegisters(RegisterCollector.x8664(thread.tracee(), call.resume(), layout))
+                .setRegisters(withGeneral(registers.get(thread.tid()), call.resume()))
                 .build());
       }
       lockFuture = lockFuture(infection.scratch());
@@ -228,8 +239,9 @@ final class Collector implements AutoCloseable {
     Files files;
     List<Loss> losses;
     List<Vma> vmas;
+    List<TagRun> tags;
     long memdump;
-    PageDumper dumper = new PageDumper(memory, pages);
+    PageDumper dumper = new PageDumper(memory, pages, host.getPageSize());
     try (Collected collected = fileCollector.collect(stoppedAt)) {
       vmas =
           GuardPages.added(
@@ -239,6 +251,7 @@ final class Collector implements AutoCloseable {
               scan);
       memdump = System.nanoTime();
       dumper.dump(vmas, scan);
+      tags = new MemoryTags(leader.tracee(), host.getPageSize()).read(vmas, scan);
       files = collected.files();
       losses = collected.losses();
       for (SharedObject object : files.getObjectsList()) {
@@ -261,7 +274,7 @@ final class Collector implements AutoCloseable {
     return ProcessState.newBuilder()
         .setHost(host.setVdso(vdso(memory, vmas)))
         .setIdentity(identity)
-        .setMemory(memory(proc.stat(), brk, lockFuture, vmas))
+        .setMemory(memory(proc.stat(), brk, lockFuture, vmas).addAllTags(tags))
         .setFiles(files)
         .setSignals(SignalCollector.signals(freeze, actions))
         .setTimers(timers)
@@ -377,12 +390,43 @@ final class Collector implements AutoCloseable {
     return calls;
   }
 
+  private Registers registers(Tracee tracee, long[] general) throws CheckpointException {
+    return switch (machine) {
+      case X8664Machine _ -> RegisterCollector.x8664(tracee, general, layout);
+      case Aarch64Machine _ -> RegisterCollector.aarch64(tracee, general);
+    };
+  }
+
+  /// With other general registers: a handler that is about to run changes how a call goes on.
+  private static Registers withGeneral(@Nullable Registers registers, long[] general) {
+    List<Long> words = Arrays.stream(general).boxed().toList();
+    Registers.Builder changed = registers == null ? Registers.newBuilder() : registers.toBuilder();
+    switch (changed.getArchCase()) {
+      case X86_64 -> changed.getX8664Builder().clearGeneral().addAllGeneral(words);
+      case AARCH64 -> changed.getAarch64Builder().clearGeneral().addAllGeneral(words);
+      case ARCH_NOT_SET -> throw new IllegalStateException("a thread without registers");
+    }
+    return changed.build();
+  }
+
   private InterruptedCall decide(StoppedThread thread, Optional<InterruptedCall.Handler> handler) {
-    return InterruptedCall.x8664(
-        aborted.getOrDefault(thread.tid(), thread.registers()),
+    long[] registers = aborted.getOrDefault(thread.tid(), thread.registers());
+    return InterruptedCall.of(
+        machine,
+        registers,
         sleepClock.blocked(thread.tid()),
         handler,
-        sleepClock.place(thread.tid()));
+        sleepClock.place(thread.tid()),
+        machine instanceof Aarch64Machine && isAtCall(machine.pc(registers)));
+  }
+
+  private boolean isAtCall(long pc) {
+    byte[] instruction = machine.syscallInstruction();
+    try {
+      return Arrays.equals(memory.bytes(pc, instruction.length), instruction);
+    } catch (CheckpointException _) {
+      return false; // nothing is there
+    }
   }
 
   private static InterruptedCall call(Map<Integer, InterruptedCall> calls, StoppedThread thread) {
@@ -451,7 +495,7 @@ final class Collector implements AutoCloseable {
     return new Infection.StackBottom(0, 0);
   }
 
-  private Memory memory(ProcStat stat, long brk, int lockFuture, List<Vma> vmas)
+  private Memory.Builder memory(ProcStat stat, long brk, int lockFuture, List<Vma> vmas)
       throws IOException {
     return Memory.newBuilder()
         .setStartCode(stat.startCode())
@@ -467,8 +511,7 @@ final class Collector implements AutoCloseable {
         .setEnvStart(stat.envStart())
         .setEnvEnd(stat.envEnd())
         .setAuxv(ByteString.copyFrom(proc.bytes("auxv")))
-        .addAllVmas(vmas)
-        .build();
+        .addAllVmas(vmas);
   }
 
   /// What mlockall(2) has set for new mappings, seen by one that was made just now: nothing else

@@ -7,6 +7,7 @@ import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.CheckpointException.Problem;
 import dev.jcr.image.registers.Xsave;
+import dev.jcr.image.v1.Arch;
 import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.Host;
 import dev.jcr.image.v1.ProcessState;
@@ -27,7 +28,6 @@ import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
-import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -99,8 +99,7 @@ final class HostCheck {
   }
 
   private static void cpu(ProcessState state, Host host, List<Problem> problems) {
-    Set<String> missing = new java.util.TreeSet<>(state.getHost().getX86().getFlagsList());
-    missing.removeAll(new HashSet<>(host.getX86().getFlagsList()));
+    Set<String> missing = CpuVerdict.of(state, host).missing();
     if (!missing.isEmpty()) {
       problems.add(
           new Problem(
@@ -108,6 +107,9 @@ final class HostCheck {
               "CPU",
               "it lacks " + String.join(" ", missing),
               "restore on a CPU that has all features of the first"));
+    }
+    if (host.getArch() == Arch.ARCH_AARCH64) {
+      return;
     }
     Xsave.Layout layout = Xsave.Layout.of(host.getX86());
     for (Thread thread : state.getThreadsList()) {

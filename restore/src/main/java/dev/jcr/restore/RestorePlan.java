@@ -30,7 +30,6 @@ final class RestorePlan {
   /// Room for the stub, the bootstrap and a temporary place of the vDSO.
   private static final long GAP = 4 << 20;
 
-  private static final int PAGE = 4096;
   private static final int PROT_WRITE = 2;
 
   private RestorePlan() {}
@@ -72,6 +71,7 @@ final class RestorePlan {
 
     List<RestoreStep> build = new ArrayList<>();
     List<PageRun> runs = processRuns(pagemap);
+    int pageSize = pagemap.getPageSize();
     List<RestoreStep> finishVmas = new ArrayList<>();
     long pages = 0;
     for (PageRun run : runs) {
@@ -82,7 +82,7 @@ final class RestorePlan {
       if (isKernels(vma) || vma.getKind() == VmaKind.VMA_VSYSCALL) {
         continue;
       }
-      while (at < runs.size() && end(runs.get(at)) <= vma.getStart()) {
+      while (at < runs.size() && end(runs.get(at), pageSize) <= vma.getStart()) {
         at++;
       }
       boolean filled = at < runs.size() && runs.get(at).getStart() < vma.getEnd();
@@ -98,6 +98,9 @@ final class RestorePlan {
     }
     build.add(new RestoreStep.FillPages(pages));
     build.addAll(finishVmas);
+    if (state.getMemory().getTagsCount() > 0) {
+      build.add(new RestoreStep.TagMemory(state.getMemory().getTagsList()));
+    }
     build.add(new RestoreStep.SetLayout(state.getMemory(), state.getIdentity().getExecutable()));
     addFiles(build, files.descriptors());
 
@@ -119,10 +122,11 @@ final class RestorePlan {
     finish.add(new RestoreStep.ProveMappings());
     // With the timers, time begins to run for the process: what follows them is short.
     Arch arch = state.getHost().getArch();
+    boolean stopped = state.getSignals().getStoppedBy() != 0;
     List<Thread> awake = new ArrayList<>();
     List<Thread> asleep = new ArrayList<>();
     for (Thread thread : threads.subList(1, threads.size())) {
-      (sleep(thread).isHeldByKernel(arch) ? asleep : awake).add(thread);
+      (sleep(thread).isHeldByKernel(arch, stopped) ? asleep : awake).add(thread);
     }
     // The leader last: it unmaps the pages that the others need.
     asleep.add(threads.getFirst());
@@ -162,8 +166,8 @@ final class RestorePlan {
     return List.of();
   }
 
-  private static long end(PageRun run) {
-    return run.getStart() + run.getPages() * PAGE;
+  private static long end(PageRun run, int pageSize) {
+    return run.getStart() + run.getPages() * pageSize;
   }
 
   /// A hole of the address space for what exists only during the restore: the lowest one from 16

@@ -19,6 +19,7 @@ import dev.jcr.image.v1.ProcessState;
 import dev.jcr.image.v1.ResourceLimit;
 import dev.jcr.image.v1.SharedObject;
 import dev.jcr.image.v1.SignalAction;
+import dev.jcr.image.v1.TagRun;
 import dev.jcr.image.v1.Thread;
 import dev.jcr.image.v1.Timers;
 import dev.jcr.image.v1.Vma;
@@ -40,6 +41,7 @@ import dev.jcr.parasite.ptrace.Tracee;
 import dev.jcr.parasite.ptrace.WaitStatus;
 import dev.jcr.parasite.remote.AmxState;
 import dev.jcr.parasite.remote.Batch;
+import dev.jcr.parasite.remote.MemoryTags;
 import dev.jcr.parasite.remote.OwnedProcess;
 import dev.jcr.parasite.remote.ProcessMemory;
 import dev.jcr.parasite.restart.SleepResumer;
@@ -60,6 +62,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.OptionalLong;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.locks.LockSupport;
@@ -234,6 +237,7 @@ final class RestoreSession implements AutoCloseable {
           builder.registerRseq(thread, inside(thread.getTid()));
         }
       }
+      case RestoreStep.TagMemory(var runs) -> tagMemory(runs);
       case RestoreStep.ProveMappings _ -> proveMappings();
     }
   }
@@ -659,10 +663,11 @@ final class RestoreSession implements AutoCloseable {
   private void loadRegisters(List<Thread> some) throws CheckpointException {
     RegisterLoader loader = new RegisterLoader(state.getHost(), host);
     SleepResumer sleeps = new SleepResumer(machine, process().memory());
+    boolean stopped = state.getSignals().getStoppedBy() != 0;
     for (Thread thread : some) {
       OwnedProcess inside = inside(thread.getTid());
       SleepResumer.Sleep sleep = sleep(thread);
-      boolean held = sleep.isHeldByKernel(machine.arch());
+      boolean held = sleep.isHeldByKernel(machine.arch(), stopped);
       long[] words = RegisterLoader.words(thread);
       words =
           held
@@ -678,6 +683,10 @@ final class RestoreSession implements AutoCloseable {
       if (last) {
         inside.require("unmap the bootstrap pages", Syscall.MUNMAP, bootstrap, bootstrapSize);
       }
+      OptionalLong argument = RegisterLoader.lastArgument(thread);
+      if (argument.isPresent() && !last && !held) {
+        inside.call(Syscall.GETPID, argument.getAsLong());
+      }
       if (last || !held) {
         inside.toEventStop();
       }
@@ -689,6 +698,17 @@ final class RestoreSession implements AutoCloseable {
 
   private static SleepResumer.Sleep sleep(Thread thread) {
     return RestorePlan.sleep(thread);
+  }
+
+  private void tagMemory(List<TagRun> runs) throws CheckpointException, IOException {
+    MemoryTags tags = new MemoryTags(process().tracee(), host.getPageSize());
+    tags.write(runs);
+    try (PageScan scan = PageScan.open(process().tid())) {
+      if (!tags.read(state.getMemory().getVmasList(), scan).equals(runs)) {
+        throw new CheckpointException(
+            Outcome.FAILED, "cannot prove the memory tags: they differ from the image's");
+      }
+    }
   }
 
   private void proveMappings() throws CheckpointException, IOException {

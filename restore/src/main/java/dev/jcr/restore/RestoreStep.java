@@ -6,6 +6,7 @@ import dev.jcr.image.v1.Identity;
 import dev.jcr.image.v1.Memory;
 import dev.jcr.image.v1.SharedObject;
 import dev.jcr.image.v1.Signals;
+import dev.jcr.image.v1.TagRun;
 import dev.jcr.image.v1.Thread;
 import dev.jcr.image.v1.Timers;
 import dev.jcr.image.v1.Vma;
@@ -236,6 +237,21 @@ public sealed interface RestoreStep {
     @Override
     public String describe() {
       return "rseq of " + threads.stream().filter(Thread::hasRseq).count() + " threads";
+    }
+  }
+
+  /// Tags of memory with PROT_MTE (arm64), after its contents and its final protection; they are
+  /// read back and compared.
+  record TagMemory(List<TagRun> runs) implements RestoreStep {
+    public TagMemory {
+      runs = List.copyOf(runs);
+    }
+
+    @Override
+    public String describe() {
+      return "tags of "
+          + runs.stream().mapToLong(run -> run.getTags().size() * 32L).sum() / 1024
+          + " KiB of memory";
     }
   }
 

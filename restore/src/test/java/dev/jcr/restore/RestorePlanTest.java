@@ -205,6 +205,7 @@ class RestorePlanTest {
             .build();
     Pagemap pagemap =
         Pagemap.newBuilder()
+            .setPageSize(4096)
             .addSpaces(
                 PageSpace.newBuilder()
                     .setId(0)
@@ -325,6 +326,7 @@ class RestorePlanTest {
         RestorePlan.of(
             state(readOnly, writable, noAccess, untouched),
             Pagemap.newBuilder()
+                .setPageSize(4096)
                 .addSpaces(
                     PageSpace.newBuilder()
                         .addRuns(run(0x11000, 1, PageKind.PAGE_STORED))
@@ -354,6 +356,7 @@ class RestorePlanTest {
             RestorePlan.of(
                     state(first, second),
                     Pagemap.newBuilder()
+                        .setPageSize(4096)
                         .addSpaces(
                             PageSpace.newBuilder().addRuns(run(0x10000, 2, PageKind.PAGE_STORED)))
                         .build())

@@ -2,6 +2,7 @@ package dev.jcr.restore;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import com.google.protobuf.ByteString;
 import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.Files;
 import dev.jcr.image.v1.Identity;
@@ -13,6 +14,7 @@ import dev.jcr.image.v1.Rseq;
 import dev.jcr.image.v1.SharedObject;
 import dev.jcr.image.v1.SignalAction;
 import dev.jcr.image.v1.Signals;
+import dev.jcr.image.v1.TagRun;
 import dev.jcr.image.v1.Thread;
 import dev.jcr.image.v1.Timers;
 import dev.jcr.image.v1.Vma;
@@ -109,6 +111,12 @@ class RestoreStepTest {
             new RestoreStep.LoadRegisters(List.of(thread, thread)), "registers of 2 threads"),
         Arguments.of(new RestoreStep.ProvePages(), "read back and compare the pages"),
         Arguments.of(new RestoreStep.RegisterRseq(List.of(thread, withRseq)), "rseq of 1 threads"),
+        Arguments.of(
+            new RestoreStep.TagMemory(
+                List.of(
+                    TagRun.newBuilder().setTags(ByteString.copyFrom(new byte[128])).build(),
+                    TagRun.newBuilder().setTags(ByteString.copyFrom(new byte[256])).build())),
+            "tags of 12 KiB of memory"),
         Arguments.of(new RestoreStep.ProveMappings(), "read back and compare the mappings"));
   }
 

@@ -23,7 +23,6 @@ public final class PageDumper {
   private static final int PROCESS_SPACE = 0;
 
   private static final int MAP_DROPPABLE = 8;
-  private static final int PAGE = 4096;
   private static final int SEEK_DATA = 3;
   private static final int SEEK_HOLE = 4;
 
@@ -32,6 +31,7 @@ public final class PageDumper {
 
   private final ProcessMemory memory;
   private final PageWriter writer;
+  private final int page;
   private final long[] addresses = new long[MOST_RANGES];
   private final long[] lengths = new long[MOST_RANGES];
   private int ranges;
@@ -39,8 +39,10 @@ public final class PageDumper {
   private int filled;
   private long scanned;
 
-  public PageDumper(ProcessMemory memory, PageWriter writer) throws CheckpointException {
+  /// @param page bytes of a page
+  public PageDumper(ProcessMemory memory, PageWriter writer, int page) throws CheckpointException {
     this.memory = memory;
+    this.page = page;
     this.writer = writer;
     this.buffer = writer.take();
   }
@@ -51,7 +53,7 @@ public final class PageDumper {
     for (Vma vma : vmas) {
       if (isPrivate(vma)) {
         CheckpointException[] failure = new CheckpointException[1];
-        scanned += (vma.getEnd() - vma.getStart()) / PAGE;
+        scanned += (vma.getEnd() - vma.getStart()) / page;
         scan.scan(
             vma.getStart(),
             vma.getEnd(),
@@ -107,12 +109,12 @@ public final class PageDumper {
   private void add(long start, long end) throws CheckpointException {
     long at = start;
     while (at < end) {
-      int pages = (int) Math.min(buffer.room(), (end - at) / PAGE);
+      int pages = (int) Math.min(buffer.room(), (end - at) / page);
       buffer.add(PROCESS_SPACE, at, pages);
       addresses[ranges] = at;
-      lengths[ranges] = (long) pages * PAGE;
+      lengths[ranges] = (long) pages * page;
       ranges++;
-      at += (long) pages * PAGE;
+      at += (long) pages * page;
       if (buffer.room() == 0 || ranges == MOST_RANGES) {
         flush();
       }
@@ -156,17 +158,17 @@ public final class PageDumper {
         break; // ENXIO: no data behind `at`
       }
       long hole = Kernel.raw(Syscall.LSEEK, fd.number(), data, SEEK_HOLE);
-      long start = data / PAGE * PAGE;
+      long start = data / page * page;
       long end = Math.min(hole < 0 ? size : hole, size);
       while (start < end) {
-        int pages = (int) Math.min(buffer.room(), (end - start + PAGE - 1) / PAGE);
+        int pages = (int) Math.min(buffer.room(), (end - start + page - 1) / page);
         int offset = buffer.offset();
         buffer.add(space, start, pages);
         MemorySegment target =
-            MemorySegment.ofBuffer(buffer.data().clear()).asSlice(offset, (long) pages * PAGE);
+            MemorySegment.ofBuffer(buffer.data().clear()).asSlice(offset, (long) pages * page);
         long read = fd.readFully(target, start);
         target.asSlice(read).fill((byte) 0);
-        start += (long) pages * PAGE;
+        start += (long) pages * page;
         if (buffer.room() == 0) {
           next();
         }

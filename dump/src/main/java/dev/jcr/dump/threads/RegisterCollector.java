@@ -5,16 +5,24 @@ import dev.jcr.image.registers.Xsave;
 import dev.jcr.image.v1.Registers;
 import dev.jcr.image.v1.X8664Registers;
 import dev.jcr.parasite.ptrace.Tracee;
+import dev.jcr.parasite.remote.ArmState;
 import dev.jcr.parasite.remote.Xstate;
 
-/// Complete x86_64 registers of a stopped thread.
+/// Complete registers of a stopped thread.
 public final class RegisterCollector {
   /// offsetof(struct user, u_debugreg), `<sys/user.h>`.
   private static final int DEBUG_REGISTERS = 848;
 
   private RegisterCollector() {}
 
-  /// Reads what the kernel shows of a thread in an event stop.
+  /// Reads what the kernel shows of an aarch64 thread in an event stop.
+  ///
+  /// @param general the words to store (already rewound for a restart)
+  public static Registers aarch64(Tracee tracee, long[] general) throws CheckpointException {
+    return Registers.newBuilder().setAarch64(ArmState.of(tracee).collect(general)).build();
+  }
+
+  /// Reads what the kernel shows of an x86_64 thread in an event stop.
   ///
   /// @param general the words to store (already rewound for a restart)
   /// @param layout CPUID leaf 0xD of this host: where each component lies

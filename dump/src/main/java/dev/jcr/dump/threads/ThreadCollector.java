@@ -131,8 +131,9 @@ public final class ThreadCollector {
     comm(proc, tid);
     scheduling(tid);
     long[] registers = new long[machine.words()];
-    machine.returningCode(machine.syscall(registers, 0, 0), 0);
-    blocked(InterruptedCall.x8664(registers, Optional.empty(), Optional.empty(), ""), 0);
+    machine.returningCode(machine.syscall(registers, 0, 0), 0, _ -> new byte[0]);
+    blocked(
+        InterruptedCall.of(machine, registers, Optional.empty(), Optional.empty(), "", false), 0);
   }
 
   private static BlockedCall blocked(InterruptedCall call, long remaining) {

@@ -1,16 +1,18 @@
 package dev.jcr.parasite.arch;
 
 import dev.jcr.image.v1.Arch;
+import java.util.List;
 
 /// The pure facts of an architecture that injection needs: which registers carry a system call, and
 /// machine code that puts a thread back. No process, no host question; both architectures can be
 /// asked on any host.
-public sealed interface Machine permits X8664Machine {
+public sealed interface Machine permits X8664Machine, Aarch64Machine {
   static Machine of(Arch arch) {
     return switch (arch) {
       case ARCH_X86_64 -> new X8664Machine();
-      case ARCH_AARCH64, ARCH_UNSPECIFIED, UNRECOGNIZED ->
-          throw new IllegalArgumentException("no injection on " + arch + " yet");
+      case ARCH_AARCH64 -> new Aarch64Machine();
+      case ARCH_UNSPECIFIED, UNRECOGNIZED ->
+          throw new IllegalArgumentException("no injection on " + arch);
     };
   }
 
@@ -51,12 +53,39 @@ public sealed interface Machine permits X8664Machine {
   /// What the kernel returned.
   long result(long[] registers);
 
+  /// The system call instruction.
+  byte[] syscallInstruction();
+
+  /// A system call and a return from a function.
+  byte[] syscallReturn();
+
+  /// What a signal trampoline looks like: the call of rt_sigreturn(2).
+  List<byte[]> signalReturns();
+
+  /// Places of instructions are multiples of this.
+  int instructionAlignment();
+
+  /// `registers`, which are at [#syscallReturn], such that the return leads to the trampoline at
+  /// `signalReturn`, which finds the frame at `frame`.
+  long[] withReturn(long[] registers, long frame, long signalReturn);
+
+  /// A signal frame that leads back to a thread's own registers, for the place where it will lie.
+  @FunctionalInterface
+  interface FrameAt {
+    /// The frame's bytes.
+    ///
+    /// @param offset of the frame behind the start of the code
+    byte[] at(int offset);
+  }
+
   /// Machine code of three parts: a loop that runs the calls of a batch and then sends the thread a
   /// signal; at [#syscallOffset] a system call instruction, which is also the last one of the loop;
   /// behind it code that sets the signal mask and loads `resume` as the thread's registers. A
   /// thread left alone in it (its tracer was killed) finds its own way back. Position-independent;
   /// does not use the stack.
-  byte[] returningCode(long[] resume, long signalMask);
+  ///
+  /// @param frame for architectures where only rt_sigreturn(2) can load all registers at once
+  byte[] returningCode(long[] resume, long signalMask, FrameAt frame);
 
   /// The first two parts of [#returningCode] alone, ending in a trap: for a process that has
   /// nothing to return to.

@@ -6,6 +6,7 @@ import dev.jcr.image.v1.Arch;
 import dev.jcr.parasite.linux.Syscall;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.List;
 
 /// x86_64: number in rax, arguments in rdi rsi rdx r10 r8 r9; `syscall` destroys rcx and r11.
 public record X8664Machine() implements Machine {
@@ -171,6 +172,35 @@ public record X8664Machine() implements Machine {
   };
 
   @Override
+  public byte[] syscallInstruction() {
+    return SYSCALL_INSTRUCTION.clone();
+  }
+
+  @Override
+  public byte[] syscallReturn() {
+    return new byte[] {0x0f, 0x05, (byte) 0xc3};
+  }
+
+  /// mov rax, 15 or mov eax, 15; syscall.
+  @Override
+  public List<byte[]> signalReturns() {
+    return List.of(
+        new byte[] {0x48, (byte) 0xc7, (byte) 0xc0, 15, 0, 0, 0, 0x0f, 0x05},
+        new byte[] {(byte) 0xb8, 15, 0, 0, 0, 0x0f, 0x05});
+  }
+
+  @Override
+  public int instructionAlignment() {
+    return 1;
+  }
+
+  /// The frame begins with the address to return to.
+  @Override
+  public long[] withReturn(long[] registers, long frame, long signalReturn) {
+    return withStack(registers, frame);
+  }
+
+  @Override
   public byte[] batchCode() {
     return ByteBuffer.allocate(BATCH.length + 3)
         .put(BATCH)
@@ -199,7 +229,7 @@ public record X8664Machine() implements Machine {
   }
 
   @Override
-  public byte[] returningCode(long[] resume, long signalMask) {
+  public byte[] returningCode(long[] resume, long signalMask, FrameAt frame) {
     ByteBuffer code = ByteBuffer.allocate(512).order(ByteOrder.LITTLE_ENDIAN);
     code.put(BATCH);
     code.put(SYSCALL_INSTRUCTION);

@@ -25,9 +25,15 @@ public final class VmaCollector {
   private static final int MAP_NORESERVE = 0x4000;
   private static final int MAP_DROPPABLE = 0x08;
 
+  /// Of `<asm/mman.h>` on arm64: guarded pages, where indirect branches must land on a BTI; memory
+  /// with tags.
+  private static final int PROT_BTI = 0x10;
+
+  private static final int PROT_MTE = 0x20;
+
   /// VmFlags that restore puts back.
   private static final Set<String> KEPT =
-      Set.of("lo", "lf", "sr", "rr", "dc", "dd", "wf", "hg", "nh", "mg", "sl", "mt");
+      Set.of("lo", "lf", "sr", "rr", "dc", "dd", "wf", "hg", "nh", "mg", "sl");
 
   /// VmFlags that nobody can put back, with the reason.
   private static final Map<String, String> REFUSED =
@@ -136,7 +142,9 @@ public final class VmaCollector {
             .setProtection(
                 (permissions.charAt(0) == 'r' ? 1 : 0)
                     | (permissions.charAt(1) == 'w' ? 2 : 0)
-                    | (permissions.charAt(2) == 'x' ? 4 : 0))
+                    | (permissions.charAt(2) == 'x' ? 4 : 0)
+                    | (mapping.vmFlags().contains("bt") ? PROT_BTI : 0)
+                    | (mapping.vmFlags().contains("mt") ? PROT_MTE : 0))
             .setFlags(flags(mapping.vmFlags()))
             .setProtectionKey(mapping.protectionKey());
     mapping.vmFlags().stream().filter(KEPT::contains).sorted().forEach(vma::addVmFlags);

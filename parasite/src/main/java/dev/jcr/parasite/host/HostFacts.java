@@ -1,20 +1,30 @@
 package dev.jcr.parasite.host;
 
+import dev.jcr.image.registers.ArmFeatures;
 import dev.jcr.image.v1.Arch;
+import dev.jcr.image.v1.ArmCpu;
 import dev.jcr.image.v1.Host;
 import dev.jcr.image.v1.X86Cpu;
 import dev.jcr.image.v1.XstateComponent;
 import dev.jcr.parasite.linux.Cpuid;
+import dev.jcr.parasite.linux.IdRegisters;
 import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.procfs.Auxv;
 import dev.jcr.parasite.procfs.Proc;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
 import java.util.TreeSet;
 
 /// What of this host the registers and the code of a process depend on.
 public final class HostFacts {
   private static final int XSTATE_LEAF = 0xd;
+  private static final long AT_PAGESZ = 6;
+  private static final long AT_HWCAP = 16;
+  private static final long AT_HWCAP2 = 26;
+  private static final long AT_HWCAP3 = 29;
 
   private HostFacts() {}
 
@@ -23,12 +33,45 @@ public final class HostFacts {
     Host.Builder host =
         Host.newBuilder()
             .setArch(Kernel.HOST)
-            .setPageSize(4096)
+            .setPageSize(pageSize())
             .setKernelRelease(Proc.at("/proc/sys/kernel").text("osrelease").strip());
     if (Kernel.HOST == Arch.ARCH_X86_64) {
       host.setX86(x86());
+    } else {
+      host.setArm(arm());
     }
     return host;
+  }
+
+  private static Auxv auxv() throws IOException {
+    return Auxv.parse(Proc.at("/proc/self").bytes("auxv"));
+  }
+
+  /// Bytes of a page of this kernel.
+  public static int pageSize() throws IOException {
+    return auxv().entries().getOrDefault(AT_PAGESZ, 4096L).intValue();
+  }
+
+  /// What the kernel told every program of this CPU at its start (getauxval(3)).
+  static ArmCpu.Builder armFeatures() throws IOException {
+    Map<Long, Long> entries = auxv().entries();
+    return ArmCpu.newBuilder()
+        .setHwcap(entries.getOrDefault(AT_HWCAP, 0L))
+        .setHwcap2(entries.getOrDefault(AT_HWCAP2, 0L))
+        .setHwcap3(entries.getOrDefault(AT_HWCAP3, 0L));
+  }
+
+  private static ArmCpu arm() throws IOException {
+    ArmCpu.Builder cpu = armFeatures();
+    Set<String> features = ArmFeatures.names(cpu.build());
+    if (features.contains("cpuid")) {
+      cpu.addAllIdRegisters(IdRegisters.read());
+    }
+    if (features.contains("sve") || features.contains("sme")) {
+      VectorLengths lengths = VectorLengths.probe();
+      cpu.addAllSveVectorLengths(lengths.sve()).addAllSmeVectorLengths(lengths.sme());
+    }
+    return cpu.build();
   }
 
   private static X86Cpu x86() throws IOException {

@@ -1,5 +1,6 @@
 package dev.jcr.parasite.host;
 
+import dev.jcr.image.registers.ArmFeatures;
 import dev.jcr.image.v1.Arch;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Fd;
@@ -13,6 +14,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import java.util.TreeSet;
 
 /// What the running kernel and the rights of this process allow, found by asking: a call with
@@ -122,9 +124,7 @@ public record KernelFeatures(List<Feature> features) {
                 >= 0,
             "needs Linux 6.15 or a kernel with it; other ids are found by trying"));
     found.addAll(rights());
-    if (Kernel.HOST == Arch.ARCH_X86_64) {
-      found.addAll(processor());
-    }
+    found.addAll(Kernel.HOST == Arch.ARCH_X86_64 ? x86Processor() : armProcessor());
     return new KernelFeatures(found);
   }
 
@@ -189,7 +189,7 @@ public record KernelFeatures(List<Feature> features) {
     return (capabilities >>> number & 1) != 0;
   }
 
-  private static List<Feature> processor() throws IOException {
+  private static List<Feature> x86Processor() throws IOException {
     TreeSet<String> flags = new TreeSet<>();
     for (String line : Proc.at("/proc").text("cpuinfo").lines().toList()) {
       if (line.startsWith("flags")) {
@@ -206,7 +206,20 @@ public record KernelFeatures(List<Feature> features) {
     return found;
   }
 
-  private static Feature register(String name, String flag, String what, TreeSet<String> flags) {
+  private static List<Feature> armProcessor() throws IOException {
+    Set<String> features = ArmFeatures.names(HostFacts.armFeatures().build());
+    return List.of(
+        register("SVE", "sve", "Z, P and FFR registers", features),
+        register("SME", "sme", "streaming mode, the ZA array, TPIDR2", features),
+        register("SME2", "sme2", "the ZT0 register", features),
+        register("FPMR", "fpmr", "the FPMR register", features),
+        register("pointer authentication", "paca", "the keys of every thread", features),
+        register("MTE", "mte", "tags of memory", features),
+        register("permission overlays", "poe", "the POR_EL0 register", features),
+        register("GCS", "gcs", "nothing yet: shadow stacks are refused", features));
+  }
+
+  private static Feature register(String name, String flag, String what, Set<String> flags) {
     return new Feature(name, "keeps " + what, Need.PROCESSOR, flags.contains(flag), "");
   }
 }

@@ -25,8 +25,10 @@ public final class Prctl {
   public static final int SET_THP_DISABLE = 41;
   public static final int GET_THP_DISABLE = 42;
   public static final int CAP_AMBIENT = 47;
+  public static final int SVE_SET_VL = 50;
   public static final int SET_IO_FLUSHER = 57;
   public static final int GET_IO_FLUSHER = 58;
+  public static final int SME_SET_VL = 63;
   public static final int SET_MDWE = 65;
   public static final int GET_MDWE = 66;
   public static final int SET_MEMORY_MERGE = 67;

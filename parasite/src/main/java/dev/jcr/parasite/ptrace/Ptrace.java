@@ -8,6 +8,11 @@ public final class Ptrace {
   public static final int SINGLESTEP = 9;
   public static final int DETACH = 17;
   public static final int SYSCALL = 24;
+
+  /// arm64 only.
+  public static final int PEEKMTETAGS = 33;
+
+  public static final int POKEMTETAGS = 34;
   public static final int SETOPTIONS = 0x4200;
   public static final int GETEVENTMSG = 0x4201;
   public static final int GETSIGINFO = 0x4202;

@@ -20,7 +20,7 @@ import java.util.Optional;
 /// kernel thread, not to a process, and another one gets ESRCH.
 ///
 /// Preconditions: every method but [#seize] and [#interrupt] needs the task to be stopped.
-public final class Tracee {
+public final class Tracee implements Regsets {
   private static final int SIGINFO_SIZE = 128;
   private static final int SIGKILL = 9;
 
@@ -71,6 +71,7 @@ public final class Tracee {
     return new Tracee(tid);
   }
 
+  @Override
   public int tid() {
     return tid;
   }
@@ -184,8 +185,7 @@ public final class Tracee {
     }
   }
 
-  /// PTRACE_GETREGSET into `buffer`; returns the length the kernel gave or a negated errno (EINVAL
-  /// and ENODEV: the task or the machine lacks this set).
+  @Override
   public long getRegset(int note, MemorySegment buffer) {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment iovec = iovec(arena, buffer);
@@ -194,7 +194,7 @@ public final class Tracee {
     }
   }
 
-  /// PTRACE_SETREGSET; zero or a negated errno.
+  @Override
   public long setRegset(int note, MemorySegment bytes) {
     try (Arena arena = Arena.ofConfined()) {
       return raw(Ptrace.SETREGSET, note, iovec(arena, bytes).address());
@@ -322,5 +322,24 @@ public final class Tracee {
   /// PTRACE_POKEUSER; zero or a negated errno.
   public long pokeUser(long offset, long value) {
     return raw(Ptrace.POKEUSER, offset, value);
+  }
+
+  /// PTRACE_PEEKMTETAGS: tags of memory from `address`, one byte for each 16 bytes; the number that
+  /// was read, or a negated errno (EIO: no memory with tags there).
+  public long peekTags(long address, MemorySegment into) {
+    return tags(Ptrace.PEEKMTETAGS, address, into);
+  }
+
+  /// PTRACE_POKEMTETAGS: the number that was written, or a negated errno.
+  public long pokeTags(long address, MemorySegment from) {
+    return tags(Ptrace.POKEMTETAGS, address, from);
+  }
+
+  private long tags(int request, long address, MemorySegment bytes) {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment iovec = iovec(arena, bytes);
+      long result = raw(request, address, iovec.address());
+      return result < 0 ? result : iovec.get(JAVA_LONG, 8);
+    }
   }
 }

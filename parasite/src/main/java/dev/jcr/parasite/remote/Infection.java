@@ -25,7 +25,9 @@ import org.jspecify.annotations.Nullable;
 /// process already has, with a signal frame below its stack that leads back ([SignalFrame]). What a
 /// killed jcr leaves behind is at most that page and the scratch memory.
 public final class Infection implements AutoCloseable {
-  private static final int PAGE = 4096;
+  /// For code and a signal frame; the kernel rounds it up to its pages.
+  private static final int CODE_SIZE = 16 * 1024;
+
   private static final int SCRATCH = 64 * 1024;
 
   /// Part of the scratch memory for the records of a batch.
@@ -113,7 +115,8 @@ public final class Infection implements AutoCloseable {
 
   private void mapPages() throws CheckpointException {
     code =
-        bootstrapCall(Syscall.MMAP, 0, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE_ANONYMOUS, -1, 0);
+        bootstrapCall(
+            Syscall.MMAP, 0, CODE_SIZE, PROT_READ | PROT_EXEC, MAP_PRIVATE_ANONYMOUS, -1, 0);
     if (Kernel.isError(code)) {
       throw refused("map a code page in", code);
     }
@@ -144,11 +147,11 @@ public final class Infection implements AutoCloseable {
     long pc = gadgets.syscall();
     long[] base = firstCall.resume();
     byte @Nullable [] frame = null;
+    ExtendedState extended = ExtendedState.read(machine, tracee);
     if (gadgets.safe() && stackBottom.size() > 0) {
-      byte[] xstate = Xstate.read(tracee);
       frame =
-          SignalFrame.build(
-              stackBottom.address(), gadgets.signalReturn(), base, first.signalMask(), xstate);
+          extended.signalFrame(
+              stackBottom.address(), gadgets.signalReturn(), base, first.signalMask());
       if (frame.length <= stackBottom.size()) {
         saved = memory.bytes(stackBottom.address(), frame.length);
         memory.writeForced(stackBottom.address(), frame);
@@ -160,7 +163,7 @@ public final class Infection implements AutoCloseable {
     int number = call.number(machine.arch());
     long[] registers = machine.syscall(base, pc, number, arguments);
     if (frame != null) {
-      registers = machine.withStack(registers, stackBottom.address());
+      registers = machine.withReturn(registers, stackBottom.address(), gadgets.signalReturn());
     }
     try {
       // Registers before the mask: from here on the thread would find its way back.
@@ -173,6 +176,7 @@ public final class Infection implements AutoCloseable {
       return result;
     } finally {
       tracee.setSignalMask(first.signalMask());
+      extended.putBack(tracee);
       tracee.setGeneral(firstCall.live());
       if (saved != null) {
         memory.writeForced(stackBottom.address(), saved);
@@ -183,12 +187,15 @@ public final class Infection implements AutoCloseable {
   /// Prepares a thread for calls; closing puts it back. One thread at a time.
   public InfectedThread enter(StoppedThread thread, InterruptedCall call)
       throws CheckpointException {
+    ExtendedState extended = ExtendedState.read(machine, thread.tracee());
     // A thread in its restart block goes back through restart_syscall, which keeps the time left.
+    long[] registers = machine.restartInPlace(call.live(), call.resume());
+    long mask = thread.signalMask();
     memory.writeForced(
         code,
         machine.returningCode(
-            machine.restartInPlace(call.live(), call.resume()), thread.signalMask()));
-    return new InfectedThread(thread, call);
+            registers, mask, offset -> extended.signalFrame(code + offset, 0, registers, mask)));
+    return new InfectedThread(thread, call, extended);
   }
 
   /// System calls made in all threads so far.
@@ -215,7 +222,7 @@ public final class Infection implements AutoCloseable {
       scratch = 0;
     }
     if (code != 0) {
-      long result = bootstrapCall(Syscall.MUNMAP, code, PAGE);
+      long result = bootstrapCall(Syscall.MUNMAP, code, CODE_SIZE);
       code = 0;
       if (Kernel.isError(result)) {
         throw refused("unmap the code page in", result);
@@ -227,11 +234,13 @@ public final class Infection implements AutoCloseable {
   public final class InfectedThread implements RemoteCalls, AutoCloseable {
     private final StoppedThread thread;
     private final InterruptedCall call;
+    private final ExtendedState extended;
     private boolean entered;
 
-    private InfectedThread(StoppedThread thread, InterruptedCall call) {
+    private InfectedThread(StoppedThread thread, InterruptedCall call, ExtendedState extended) {
       this.thread = thread;
       this.call = call;
+      this.extended = extended;
     }
 
     @Override
@@ -324,8 +333,7 @@ public final class Infection implements AutoCloseable {
         entered = true;
         tracee.setGeneral(registers);
         tracee.setSignalMask(ALL_BLOCKED & ~(1L << (endSignal - 1)));
-        SyscallStep.runUntilSignal(
-            tracee, registers, endSignal, code + machine.syscallOffset() + 2, machine);
+        SyscallStep.runUntilSignal(tracee, registers, endSignal, afterSyscall(), machine);
         calls += count;
         memory.read(scratch, records);
         for (int i = 0; i < count; i++) {
@@ -333,6 +341,10 @@ public final class Infection implements AutoCloseable {
         }
       }
       return new Batch.Results(batch, values, fetch(batch.data(), batch.used()));
+    }
+
+    private long afterSyscall() {
+      return code + machine.syscallOffset() + machine.syscallInstruction().length;
     }
 
     private byte[] fetch(long address, int length) throws CheckpointException {
@@ -357,6 +369,7 @@ public final class Infection implements AutoCloseable {
         Tracee tracee = thread.tracee();
         SyscallStep.toEventStop(tracee);
         tracee.setSignalMask(thread.signalMask());
+        extended.putBack(tracee);
         tracee.setGeneral(call.live());
       }
     }

@@ -107,7 +107,8 @@ public final class OwnedProcess implements RemoteCalls {
       long[] registers =
           machine.batch(base, code, scratch, count, memory.pid(), tracee.tid(), SIGURG);
       tracee.setSignalMask(~(1L << (SIGURG - 1)));
-      SyscallStep.runUntilSignal(tracee, registers, SIGURG, syscallAt + 2, machine);
+      SyscallStep.runUntilSignal(
+          tracee, registers, SIGURG, syscallAt + machine.syscallInstruction().length, machine);
       tracee.setSignalMask(-1L);
       memory.read(scratch, records);
       for (int i = 0; i < count; i++) {

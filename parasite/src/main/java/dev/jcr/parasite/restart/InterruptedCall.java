@@ -1,10 +1,15 @@
 package dev.jcr.parasite.restart;
 
+import dev.jcr.image.registers.Aarch64;
 import dev.jcr.image.v1.Arch;
+import dev.jcr.parasite.arch.Aarch64Machine;
+import dev.jcr.parasite.arch.Machine;
+import dev.jcr.parasite.arch.X8664Machine;
 import dev.jcr.parasite.arch.X8664Words;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.procfs.BlockedIn;
+import java.util.Arrays;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
@@ -48,6 +53,16 @@ public record InterruptedCall(
   private static final int ERESTARTNOHAND = 514;
   private static final int ERESTART_RESTARTBLOCK = 516;
 
+  private static final int ARGUMENTS = 6;
+
+  /// x8.
+  private static final int AARCH64_NUMBER = 8;
+
+  private static final long TIMER_ABSTIME = 1;
+  private static final long FUTEX_COMMAND = 0x7f;
+  private static final long FUTEX_WAIT = 0;
+  private static final long FUTEX_WAIT_BITSET = 9;
+
   /// Calls that return EINTR after any stop, handler or not: signal(7), "Interruption of system
   /// calls and library functions by stop signals", and io_getevents, which it forgets.
   private static final Set<Syscall> EINTR_AFTER_STOP =
@@ -87,6 +102,136 @@ public record InterruptedCall(
     return kind == Kind.UNKNOWN;
   }
 
+  /// Decides for the architecture of `machine`.
+  ///
+  /// @param stopped registers at the stop
+  /// @param before /proc/TID/syscall before the stop
+  /// @param handler the first deliverable signal with a handler, if any
+  /// @param wchan /proc/TID/wchan before the stop: tells what a restart_syscall sleeps in
+  /// @param atCall the program counter is at a system call instruction; asked for on aarch64 only
+  public static InterruptedCall of(
+      Machine machine,
+      long[] stopped,
+      Optional<BlockedIn> before,
+      Optional<Handler> handler,
+      String wchan,
+      boolean atCall) {
+    return switch (machine) {
+      case X8664Machine _ -> x8664(stopped, before, handler, wchan);
+      case Aarch64Machine _ -> aarch64(stopped, before, handler, wchan, atCall);
+    };
+  }
+
+  /// Decides for aarch64, where the kernel has rewound before the stop (arch/arm64/kernel/signal.c,
+  /// do_signal): the error is not visible, and that it was -ERESTART_RESTARTBLOCK is known to the
+  /// kernel for this stop only, so that an injected call loses it. `live` says it in x8 instead.
+  /// What the thread was blocked in before the stop is the evidence: the same call at the same
+  /// place with the same arguments.
+  static InterruptedCall aarch64(
+      long[] shown,
+      Optional<BlockedIn> before,
+      Optional<Handler> handler,
+      String wchan,
+      boolean atCall) {
+    long[] stopped = Aarch64Machine.withoutSingleStep(shown);
+    long[] arguments = Arrays.copyOf(stopped, ARGUMENTS);
+    long number = stopped[AARCH64_NUMBER];
+    boolean asleep =
+        before.isPresent()
+            && !before.get().running()
+            && before.get().number() == number
+            && before.get().sp() == stopped[Aarch64.SP]
+            && sameFrom(1, before.get().arguments(), arguments);
+    if (!asleep) {
+      boolean inSignalPath =
+          before.isPresent()
+              && !before.get().running()
+              && before.get().number() == -1
+              && before.get().pc() == stopped[Aarch64.PC];
+      if (atCall && inSignalPath) {
+        // Stopped by a signal before: rewound then, and the kernel shows no call any more. That it
+        // was just about to make one is not told apart, and all but impossible.
+        return aarch64Rewound(stopped, number, arguments, handler, wchan);
+      }
+      // In a call of which only the number of restart_syscall(2) is left: what it was is seen when
+      // it sleeps.
+      boolean unknown = atCall && number == Syscall.RESTART_SYSCALL.number(Arch.ARCH_AARCH64);
+      return new InterruptedCall(
+          unknown ? Kind.UNKNOWN : Kind.USER_MODE, -1, arguments, stopped, stopped.clone());
+    }
+    BlockedIn in = before.get();
+    long behind = stopped[Aarch64.PC];
+    if (in.pc() == behind + Integer.BYTES && in.arguments()[0] == arguments[0]) {
+      return aarch64Rewound(stopped, number, arguments, handler, wchan);
+    }
+    if (in.pc() == behind
+        && stopped[0] == -Errno.EINTR
+        && handler.isEmpty()
+        && Syscall.of(Arch.ARCH_AARCH64, number).filter(EINTR_AFTER_STOP::contains).isPresent()) {
+      long[] again = stopped.clone();
+      again[0] = in.arguments()[0];
+      again[Aarch64.PC] -= Integer.BYTES;
+      return new InterruptedCall(Kind.PUT_BACK, number, in.arguments(), again, again.clone());
+    }
+    return new InterruptedCall(Kind.USER_MODE, -1, arguments, stopped, stopped.clone());
+  }
+
+  private static InterruptedCall aarch64Rewound(
+      long[] stopped, long number, long[] arguments, Optional<Handler> handler, String wchan) {
+    long original = originalOf(Arch.ARCH_AARCH64, number, arguments, wchan).orElse(-1);
+    long code = original == -1 ? ERESTART_RESTARTBLOCK : aarch64Code(original, arguments);
+    boolean restartBlock = code == ERESTART_RESTARTBLOCK;
+    long[] live = stopped.clone();
+    if (restartBlock) {
+      live[AARCH64_NUMBER] = Syscall.RESTART_SYSCALL.number(Arch.ARCH_AARCH64);
+    }
+    if (original == -1 || (handler.isPresent() && !restartsUnder(-code, handler.get()))) {
+      long[] failed = stopped.clone();
+      failed[0] = -Errno.EINTR;
+      failed[Aarch64.PC] += Integer.BYTES;
+      return original == -1
+          ? new InterruptedCall(Kind.UNKNOWN, -1, arguments, failed, live)
+          : new InterruptedCall(Kind.SIGNALLED, number, arguments, failed, failed.clone());
+    }
+    long[] again = stopped.clone();
+    again[AARCH64_NUMBER] = original;
+    return new InterruptedCall(
+        restartBlock ? Kind.RESTART_BLOCK : Kind.RESTART, original, arguments, again, live);
+  }
+
+  /// With which error a call of the aarch64 table returns when a stop interrupts its sleep:
+  /// kernel/time/hrtimer.c, kernel/futex/waitwake.c, fs/select.c, kernel/signal.c, ipc/msg.c. All
+  /// others: -ERESTARTSYS.
+  private static int aarch64Code(long number, long[] arguments) {
+    Optional<Syscall> call = Syscall.of(Arch.ARCH_AARCH64, number);
+    if (call.isEmpty()) {
+      return ERESTARTSYS;
+    }
+    return switch (call.get()) {
+      case NANOSLEEP -> ERESTART_RESTARTBLOCK;
+      case CLOCK_NANOSLEEP ->
+          (arguments[1] & TIMER_ABSTIME) != 0 ? ERESTARTNOHAND : ERESTART_RESTARTBLOCK;
+      case FUTEX -> isTimedWait(arguments) ? ERESTART_RESTARTBLOCK : ERESTARTSYS;
+      case PSELECT6, PPOLL, RT_SIGSUSPEND, MSGRCV, MSGSND -> ERESTARTNOHAND;
+      default -> ERESTARTSYS;
+    };
+  }
+
+  /// FUTEX_WAIT or FUTEX_WAIT_BITSET with a timeout.
+  private static boolean isTimedWait(long[] arguments) {
+    long command = arguments[1] & FUTEX_COMMAND;
+    return (command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET) && arguments[3] != 0;
+  }
+
+  private static boolean sameFrom(int first, long[] one, long[] other) {
+    for (int i = first; i < ARGUMENTS; i++) {
+      if (one[i] != other[i]) {
+        return false;
+      }
+    }
+    return true;
+  }
+
   /// Decides for x86_64, where the kernel rewinds only after the stop (arch/x86/kernel/signal.c,
   /// arch_do_signal_or_restart).
   ///
@@ -94,7 +239,7 @@ public record InterruptedCall(
   /// @param before /proc/TID/syscall before the stop
   /// @param handler the first deliverable signal with a handler, if any
   /// @param wchan /proc/TID/wchan before the stop: tells what a restart_syscall sleeps in
-  public static InterruptedCall x8664(
+  static InterruptedCall x8664(
       long[] stopped, Optional<BlockedIn> before, Optional<Handler> handler, String wchan) {
     long number = stopped[X8664Words.ORIG_RAX];
     long[] arguments = {
@@ -119,7 +264,8 @@ public record InterruptedCall(
         failed[X8664Words.RAX] = -Errno.EINTR;
         return new InterruptedCall(Kind.SIGNALLED, number, arguments, failed, stopped.clone());
       }
-      long original = restartBlock ? originalOf(number, arguments, wchan).orElse(-1) : number;
+      long original =
+          restartBlock ? originalOf(Arch.ARCH_X86_64, number, arguments, wchan).orElse(-1) : number;
       long[] again;
       if (original == -1) {
         // The call behind restart_syscall(2) cannot be told: the program sees EINTR.
@@ -177,8 +323,8 @@ public record InterruptedCall(
   /// A task interrupted before executes restart_syscall(2): its arguments are still those of the
   /// original call, its number is gone from every interface, and only the place where it sleeps
   /// tells it.
-  private static OptionalLong originalOf(long number, long[] arguments, String wchan) {
-    if (number != Syscall.RESTART_SYSCALL.number(Arch.ARCH_X86_64)) {
+  private static OptionalLong originalOf(Arch arch, long number, long[] arguments, String wchan) {
+    if (number != Syscall.RESTART_SYSCALL.number(arch)) {
       return OptionalLong.of(number);
     }
     Syscall original;
@@ -187,11 +333,11 @@ public record InterruptedCall(
       original = isClock(arguments[0]) ? Syscall.CLOCK_NANOSLEEP : Syscall.NANOSLEEP;
     } else if (wchan.contains("futex")) {
       original = Syscall.FUTEX;
-    } else if (wchan.contains("poll")) {
+    } else if (wchan.contains("poll") && Syscall.POLL.exists(arch)) {
       original = Syscall.POLL;
     } else {
       return OptionalLong.empty();
     }
-    return OptionalLong.of(original.number(Arch.ARCH_X86_64));
+    return OptionalLong.of(original.number(arch));
   }
 }

@@ -50,10 +50,20 @@ public final class SleepResumer {
   @SuppressWarnings("ArrayRecordComponent") // arguments as registers hold them; never compared
   public record Sleep(long number, long[] arguments, long remaining) {
     /// The kernel keeps the end of this sleep, so that it has to be primed.
-    public boolean isHeldByKernel(Arch arch) {
-      return timed(arch)
-          .filter(timed -> timed.restart() == TimedCall.Restart.RESTART_BLOCK)
-          .isPresent();
+    ///
+    /// On aarch64 only for a process that stays stopped: there restart_syscall(2) leaves its own
+    /// number in x8, where the program, which every other call leaves it to, would see it.
+    public boolean isHeldByKernel(Arch arch, boolean stopped) {
+      return (arch != Arch.ARCH_AARCH64 || stopped)
+          && timed(arch)
+              .filter(timed -> timed.restart() == TimedCall.Restart.RESTART_BLOCK)
+              .isPresent();
+    }
+
+    /// The time left has to stand in the program's memory while the call begins.
+    boolean isLent(Arch arch) {
+      return !isHeldByKernel(arch, false)
+          && timed(arch).filter(timed -> timed.form() == TimedCall.Form.TIMESPEC).isPresent();
     }
 
     /// The call's row, if it has a relative timeout.
@@ -184,9 +194,7 @@ public final class SleepResumer {
       releaseInSocket(tracee, sleep, timed.get());
       return;
     }
-    if (timed.isEmpty()
-        || timed.get().restart() != TimedCall.Restart.EINTR
-        || timed.get().form() != TimedCall.Form.TIMESPEC) {
+    if (timed.isEmpty() || !sleep.isLent(machine.arch())) {
       tracee.detach(0);
       return;
     }

@@ -2,6 +2,7 @@ package dev.jcr.parasite.stub;
 
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 
+import dev.jcr.image.v1.Arch;
 import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Spawn;
@@ -18,7 +19,11 @@ public final class StubProgram {
   /// Offset of the system call instruction in the page.
   private static final int CODE = 0x78;
 
-  private static final int PAGE = 4096;
+  /// The largest page of any architecture.
+  private static final int ALIGNMENT = 1 << 16;
+
+  private static final short EM_X86_64 = 62;
+  private static final short EM_AARCH64 = 183;
   private static final int MFD_CLOEXEC = 1;
 
   /// prctl(PR_SET_PDEATHSIG, SIGKILL), so that it does not outlive a killed jcr; then 1: mov eax,
@@ -54,32 +59,69 @@ public final class StubProgram {
 
   private static final int X86_64_SYSCALL = 22;
 
+  /// The same with ppoll(NULL, 0, NULL, NULL, 0), there being no pause(2): all arguments again
+  /// before each call, since the result is where the first argument was.
+  private static final int[] AARCH64 = {
+    0xd2800000 | 167 << 5 | 8, // mov x8, 167 (prctl)
+    0xd2800000 | 1 << 5, // mov x0, 1
+    0xd2800000 | 9 << 5 | 1, // mov x1, 9
+    0xd4000001, // svc 0
+    0xd2800000, // 1: mov x0, 0
+    0xd2800001, // mov x1, 0
+    0xd2800002, // mov x2, 0
+    0xd2800003, // mov x3, 0
+    0xd2800004, // mov x4, 0
+    0xd2800000 | 73 << 5 | 8, // mov x8, 73 (ppoll)
+    0xd4000001, // svc 0
+    0x14000000 | (-7 & 0x3ffffff) // b 1b
+  };
+
+  private static final int AARCH64_SYSCALL = 40;
+
   private StubProgram() {}
 
   /// Address of the system call instruction in a stub based at `base`.
   public static long syscallAddress(long base) {
-    return base + CODE + X86_64_SYSCALL;
+    return syscallAddress(Kernel.HOST, base);
+  }
+
+  static long syscallAddress(Arch arch, long base) {
+    return base + CODE + (arch == Arch.ARCH_AARCH64 ? AARCH64_SYSCALL : X86_64_SYSCALL);
+  }
+
+  private static byte[] code(Arch arch) {
+    if (arch != Arch.ARCH_AARCH64) {
+      return X86_64;
+    }
+    ByteBuffer code =
+        ByteBuffer.allocate(AARCH64.length * Integer.BYTES).order(ByteOrder.LITTLE_ENDIAN);
+    for (int instruction : AARCH64) {
+      code.putInt(instruction);
+    }
+    return code.array();
   }
 
   /// The ELF file: header, one program header, code (elf(5)).
-  static byte[] elf(long base) {
-    ByteBuffer elf = ByteBuffer.allocate(CODE + X86_64.length).order(ByteOrder.LITTLE_ENDIAN);
+  static byte[] elf(Arch arch, long base) {
+    byte[] code = code(arch);
+    ByteBuffer elf = ByteBuffer.allocate(CODE + code.length).order(ByteOrder.LITTLE_ENDIAN);
     elf.put(new byte[] {0x7f, 'E', 'L', 'F', 2, 1, 1, 0}).putLong(0);
-    elf.putShort((short) 2).putShort((short) 62).putInt(1); // ET_EXEC, EM_X86_64
+    elf.putShort((short) 2); // ET_EXEC
+    elf.putShort(arch == Arch.ARCH_AARCH64 ? EM_AARCH64 : EM_X86_64).putInt(1);
     elf.putLong(base + CODE).putLong(64).putLong(0).putInt(0); // entry, phoff, shoff, flags
     elf.putShort((short) 64).putShort((short) 56).putShort((short) 1);
     elf.putShort((short) 0).putShort((short) 0).putShort((short) 0);
     elf.putInt(1).putInt(5); // PT_LOAD, PF_R | PF_X
     elf.putLong(0).putLong(base).putLong(base);
-    elf.putLong(CODE + X86_64.length).putLong(CODE + X86_64.length).putLong(PAGE);
-    elf.put(X86_64);
+    elf.putLong(elf.capacity()).putLong(elf.capacity()).putLong(ALIGNMENT);
+    elf.put(code);
     return elf.array();
   }
 
-  /// Starts the stub at `base`, a page address of at least mmap_min_addr. It runs until it is
-  /// killed; the caller must reap it.
+  /// Starts the stub at `base`, a multiple of 64 KiB. It runs until it is killed; the caller must
+  /// reap it.
   public static int start(long base) throws SyscallException {
-    byte[] elf = elf(base);
+    byte[] elf = elf(Kernel.HOST, base);
     try (Arena arena = Arena.ofConfined();
         Fd file =
             new Fd(

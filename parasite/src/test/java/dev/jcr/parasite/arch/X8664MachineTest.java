@@ -21,6 +21,7 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 
 class X8664MachineTest {
+  private static final Machine.FrameAt NO_FRAME = _ -> new byte[0];
   private static final long CODE = 0x7f00_0000_0000L;
   private static final long RECORDS = 0x7f00_1000_0000L;
   private static final long MASK = 0x8000_0000_0001_4002L;
@@ -40,10 +41,12 @@ class X8664MachineTest {
   }
 
   @Test
-  void noOtherArchitectureYet() {
+  void bothArchitecturesOnAnyHost() {
+    assertThat(machine.arch()).isEqualTo(Arch.ARCH_X86_64);
+    assertThat(Machine.of(Arch.ARCH_AARCH64).arch()).isEqualTo(Arch.ARCH_AARCH64);
     assertThatIllegalArgumentException()
-        .isThrownBy(() -> Machine.of(Arch.ARCH_AARCH64))
-        .withMessage("no injection on ARCH_AARCH64 yet");
+        .isThrownBy(() -> Machine.of(Arch.ARCH_UNSPECIFIED))
+        .withMessage("no injection on ARCH_UNSPECIFIED");
   }
 
   @Test
@@ -131,7 +134,7 @@ class X8664MachineTest {
 
   @Test
   void syscallOffsetIsThatOfASystemCallInstruction() {
-    byte[] code = machine.returningCode(registers(), 0);
+    byte[] code = machine.returningCode(registers(), 0, NO_FRAME);
     assertThat(code[machine.syscallOffset()]).isEqualTo((byte) 0x0f);
     assertThat(code[machine.syscallOffset() + 1]).isEqualTo((byte) 0x05);
     assertThat(code).hasSizeLessThan(4096);
@@ -162,7 +165,7 @@ class X8664MachineTest {
   void batchRunsAllCallsThenSignalsItself() {
     long[] resume = registers();
     CodeRunner thread =
-        new CodeRunner(CODE, machine.returningCode(resume, MASK), RECORDS, 3 * 64)
+        new CodeRunner(CODE, machine.returningCode(resume, MASK, NO_FRAME), RECORDS, 3 * 64)
             .record(0, 10, 11, 12, 13, 14, 15, 16)
             .record(1, 20, 21, 22, 23, 24, 25, 26)
             .record(2, 30, -31, 0, 0, 0, 0, 0);
@@ -217,7 +220,8 @@ class X8664MachineTest {
   }
 
   private CodeRunner run(long[] resume, long[] registers) {
-    CodeRunner thread = new CodeRunner(CODE, machine.returningCode(resume, MASK), RECORDS, 0);
+    CodeRunner thread =
+        new CodeRunner(CODE, machine.returningCode(resume, MASK, NO_FRAME), RECORDS, 0);
     thread.run(registers);
     return thread;
   }

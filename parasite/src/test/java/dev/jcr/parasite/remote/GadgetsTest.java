@@ -4,6 +4,8 @@ import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.jcr.image.CheckpointException;
+import dev.jcr.image.v1.Arch;
+import dev.jcr.parasite.arch.Machine;
 import dev.jcr.parasite.remote.Gadgets.Range;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -14,6 +16,7 @@ import org.junit.jupiter.api.Test;
 
 /// Searches in the test's own memory.
 class GadgetsTest {
+  private static final Machine MACHINE = Machine.of(Arch.ARCH_X86_64);
   private static final int WINDOW = 1 << 20;
   private static final byte[] SYSCALL = {0x0f, 0x05};
   private static final byte[] SYSCALL_RET = {0x0f, 0x05, (byte) 0xc3};
@@ -42,7 +45,8 @@ class GadgetsTest {
   }
 
   private Gadgets find(long from, long to) throws CheckpointException {
-    return Gadgets.find(memory, List.of(new Range(area.address() + from, area.address() + to)));
+    return Gadgets.find(
+        MACHINE, memory, List.of(new Range(area.address() + from, area.address() + to)));
   }
 
   private long at(long offset) {
@@ -51,11 +55,11 @@ class GadgetsTest {
 
   @Test
   void nothing() throws CheckpointException {
-    assertThat(find(0, area.byteSize())).isEqualTo(new Gadgets(0, 0, 0));
-    assertThat(Gadgets.find(memory, List.of())).isEqualTo(new Gadgets(0, 0, 0));
-    assertThat(new Gadgets(1, 0, 1).safe()).isFalse();
-    assertThat(new Gadgets(1, 1, 0).safe()).isFalse();
-    assertThat(new Gadgets(1, 1, 1).safe()).isTrue();
+    assertThat(find(0, area.byteSize())).isEqualTo(new Gadgets(MACHINE, 0, 0, 0));
+    assertThat(Gadgets.find(MACHINE, memory, List.of())).isEqualTo(new Gadgets(MACHINE, 0, 0, 0));
+    assertThat(new Gadgets(MACHINE, 1, 0, 1).safe()).isFalse();
+    assertThat(new Gadgets(MACHINE, 1, 1, 0).safe()).isFalse();
+    assertThat(new Gadgets(MACHINE, 1, 1, 1).safe()).isTrue();
   }
 
   @Test
@@ -65,14 +69,14 @@ class GadgetsTest {
     put(300, SIGRETURN);
     put(400, SYSCALL_RET);
     put(500, SIGRETURN);
-    assertThat(find(0, area.byteSize())).isEqualTo(new Gadgets(at(100), at(200), at(300)));
+    assertThat(find(0, area.byteSize())).isEqualTo(new Gadgets(MACHINE, at(100), at(200), at(300)));
   }
 
   @Test
   void shortTrampoline() throws CheckpointException {
     put(64, SIGRETURN_SHORT);
     put(128, SYSCALL_RET);
-    assertThat(find(0, 4096)).isEqualTo(new Gadgets(at(69), at(128), at(64)));
+    assertThat(find(0, 4096)).isEqualTo(new Gadgets(MACHINE, at(69), at(128), at(64)));
   }
 
   @Test
@@ -95,8 +99,8 @@ class GadgetsTest {
     put(4096 - SYSCALL_RET.length, SYSCALL_RET);
     assertThat(find(0, 4096).syscallReturn()).isEqualTo(at(4093));
     // One that is cut by the range's end is not in it.
-    assertThat(find(0, 4095)).isEqualTo(new Gadgets(at(4093), 0, 0));
-    assertThat(find(0, 4094)).isEqualTo(new Gadgets(0, 0, 0));
+    assertThat(find(0, 4095)).isEqualTo(new Gadgets(MACHINE, at(4093), 0, 0));
+    assertThat(find(0, 4094)).isEqualTo(new Gadgets(MACHINE, 0, 0, 0));
   }
 
   @Test
@@ -108,8 +112,8 @@ class GadgetsTest {
             new Range(4096, 8192),
             new Range(at(0), at(4096)),
             new Range(at(WINDOW), at(WINDOW + 4096L)));
-    assertThat(Gadgets.find(memory, ranges))
-        .isEqualTo(new Gadgets(at(10), at(10), at(WINDOW + 10L)));
+    assertThat(Gadgets.find(MACHINE, memory, ranges))
+        .isEqualTo(new Gadgets(MACHINE, at(10), at(10), at(WINDOW + 10L)));
   }
 
   @Test
@@ -118,11 +122,11 @@ class GadgetsTest {
     put(200, SYSCALL_RET);
     put(300, SIGRETURN_SHORT);
     put(400, SIGRETURN);
-    assertThat(new Gadgets(0, 0, 0).stillIn(memory)).isTrue();
-    assertThat(new Gadgets(at(100), at(200), at(300)).stillIn(memory)).isTrue();
-    assertThat(new Gadgets(at(100), at(200), at(400)).stillIn(memory)).isTrue();
-    assertThat(new Gadgets(at(101), 0, 0).stillIn(memory)).isFalse();
-    assertThat(new Gadgets(at(100), at(100), 0).stillIn(memory)).isFalse();
-    assertThat(new Gadgets(at(100), 0, at(301)).stillIn(memory)).isFalse();
+    assertThat(new Gadgets(MACHINE, 0, 0, 0).stillIn(memory)).isTrue();
+    assertThat(new Gadgets(MACHINE, at(100), at(200), at(300)).stillIn(memory)).isTrue();
+    assertThat(new Gadgets(MACHINE, at(100), at(200), at(400)).stillIn(memory)).isTrue();
+    assertThat(new Gadgets(MACHINE, at(101), 0, 0).stillIn(memory)).isFalse();
+    assertThat(new Gadgets(MACHINE, at(100), at(100), 0).stillIn(memory)).isFalse();
+    assertThat(new Gadgets(MACHINE, at(100), 0, at(301)).stillIn(memory)).isFalse();
   }
 }

@@ -106,10 +106,16 @@ class SleepResumerTest {
 
   @Test
   void theKernelKeepsTheEndOfSomeSleeps() {
-    assertThat(sleep(Syscall.POLL, 5).isHeldByKernel(Arch.ARCH_X86_64)).isTrue();
-    assertThat(sleep(Syscall.POLL, 0).isHeldByKernel(Arch.ARCH_X86_64)).isFalse();
-    assertThat(sleep(Syscall.EPOLL_WAIT, 5).isHeldByKernel(Arch.ARCH_X86_64)).isFalse();
-    assertThat(sleep(Syscall.READ, 5).isHeldByKernel(Arch.ARCH_X86_64)).isFalse();
+    assertThat(sleep(Syscall.POLL, 5).isHeldByKernel(Arch.ARCH_X86_64, false)).isTrue();
+    assertThat(sleep(Syscall.POLL, 0).isHeldByKernel(Arch.ARCH_X86_64, false)).isFalse();
+    assertThat(sleep(Syscall.EPOLL_WAIT, 5).isHeldByKernel(Arch.ARCH_X86_64, false)).isFalse();
+    assertThat(sleep(Syscall.READ, 5).isHeldByKernel(Arch.ARCH_X86_64, false)).isFalse();
+    Sleep arm = new Sleep(Syscall.NANOSLEEP.number(Arch.ARCH_AARCH64), new long[6], 5);
+    assertThat(arm.isHeldByKernel(Arch.ARCH_AARCH64, false)).isFalse();
+    assertThat(arm.isLent(Arch.ARCH_AARCH64)).isTrue();
+    assertThat(arm.isHeldByKernel(Arch.ARCH_AARCH64, true)).isTrue();
+    assertThat(sleep(Syscall.NANOSLEEP, 5).isLent(Arch.ARCH_X86_64)).isFalse();
+    assertThat(sleep(Syscall.RT_SIGTIMEDWAIT, 5).isLent(Arch.ARCH_X86_64)).isTrue();
   }
 
   @Test

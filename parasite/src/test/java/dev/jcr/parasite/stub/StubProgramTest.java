@@ -2,6 +2,7 @@ package dev.jcr.parasite.stub;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.jcr.image.v1.Arch;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
@@ -11,7 +12,7 @@ import org.junit.jupiter.api.Test;
 class StubProgramTest {
   private static final long BASE = 0x100_0000;
 
-  private final byte[] bytes = StubProgram.elf(BASE);
+  private final byte[] bytes = StubProgram.elf(Arch.ARCH_X86_64, BASE);
   private final ByteBuffer elf = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
 
   @Test
@@ -42,7 +43,7 @@ class StubProgramTest {
     assertThat(elf.getLong(88)).describedAs("p_paddr").isEqualTo(BASE);
     assertThat(elf.getLong(96)).describedAs("p_filesz").isEqualTo(bytes.length);
     assertThat(elf.getLong(104)).describedAs("p_memsz").isEqualTo(bytes.length);
-    assertThat(elf.getLong(112)).describedAs("p_align").isEqualTo(4096);
+    assertThat(elf.getLong(112)).describedAs("p_align").isEqualTo(65536);
   }
 
   private static byte[] bytes(int... values) {
@@ -65,9 +66,35 @@ class StubProgramTest {
                 0xb8, 34, 0, 0, 0, // mov eax, pause
                 0x0f, 0x05, // syscall
                 0xeb, -9)); // jmp to the mov before pause
-    int syscall = (int) (StubProgram.syscallAddress(BASE) - BASE);
+    int syscall = (int) (StubProgram.syscallAddress(Arch.ARCH_X86_64, BASE) - BASE);
     assertThat(Arrays.copyOfRange(bytes, syscall, bytes.length))
         .describedAs("calls run at the last system call instruction")
         .containsExactly(bytes(0x0f, 0x05, 0xeb, -9));
+  }
+
+  @Test
+  void aarch64() {
+    ByteBuffer arm =
+        ByteBuffer.wrap(StubProgram.elf(Arch.ARCH_AARCH64, BASE)).order(ByteOrder.LITTLE_ENDIAN);
+    assertThat(arm.getShort(18)).describedAs("e_machine: EM_AARCH64").isEqualTo((short) 183);
+    assertThat(arm.getLong(24)).describedAs("e_entry").isEqualTo(BASE + 0x78);
+    int[] code = new int[(arm.capacity() - 0x78) / 4];
+    arm.position(0x78).asIntBuffer().get(code);
+    assertThat(code)
+        .containsExactly(
+            0xd28014e8, // mov x8, #167
+            0xd2800020, // mov x0, #1
+            0xd2800121, // mov x1, #9
+            0xd4000001, // svc #0
+            0xd2800000, // mov x0, #0
+            0xd2800001, // mov x1, #0
+            0xd2800002, // mov x2, #0
+            0xd2800003, // mov x3, #0
+            0xd2800004, // mov x4, #0
+            0xd2800928, // mov x8, #73
+            0xd4000001, // svc #0
+            0x17fffff9); // b to the first mov of ppoll
+    long syscall = StubProgram.syscallAddress(Arch.ARCH_AARCH64, BASE);
+    assertThat(arm.getInt((int) (syscall - BASE))).isEqualTo(0xd4000001);
   }
 }

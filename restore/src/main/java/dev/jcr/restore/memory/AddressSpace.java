@@ -38,7 +38,9 @@ public final class AddressSpace {
   private static final int MREMAP_MAYMOVE_FIXED = 3;
   private static final int MADV_GUARD_INSTALL = 102;
   private static final int MLOCK_ONFAULT = 1;
-  private static final int PAGE = 4096;
+
+  /// Bytes of the bootstrap pages for code: of any architecture's largest page.
+  private static final int CODE_SIZE = 1 << 16;
 
   private final OwnedProcess process;
   private final ObjectDescriptors objectFd;
@@ -76,7 +78,7 @@ public final class AddressSpace {
     try (Arena arena = Arena.ofConfined()) {
       process.write(at, arena.allocateFrom(JAVA_BYTE, machine.batchCode()));
     }
-    process.moveTo(at + machine.syscallOffset(), at + PAGE, size - PAGE);
+    process.moveTo(at + machine.syscallOffset(), at + CODE_SIZE, size - CODE_SIZE);
     for (MapsEntry entry : proc.maps()) {
       boolean own = entry.start() >= bootstrap && entry.end() <= bootstrap + size;
       if (!own && !isKernels(entry) && !entry.path().equals("[vsyscall]")) {

@@ -2,16 +2,21 @@ package dev.jcr.restore.threads;
 
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.registers.Aarch64;
 import dev.jcr.image.registers.Xsave;
 import dev.jcr.image.v1.Host;
+import dev.jcr.image.v1.Registers;
 import dev.jcr.image.v1.Thread;
 import dev.jcr.image.v1.X8664Registers;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.ptrace.Tracee;
+import dev.jcr.parasite.remote.ArmState;
 import dev.jcr.parasite.remote.Xstate;
 import java.util.Arrays;
+import java.util.List;
+import java.util.OptionalLong;
 
-/// Writes the complete x86_64 registers of a thread in an event stop, and reads them back.
+/// Writes the complete registers of a thread in an event stop, and reads them back.
 public final class RegisterLoader {
   /// offsetof(struct user, u_debugreg).
   private static final int DEBUG_REGISTERS = 848;
@@ -30,6 +35,10 @@ public final class RegisterLoader {
   ///
   /// @param general the words to load, which differ from the image's while a call is resumed
   public void load(Thread thread, Tracee tracee, long[] general) throws CheckpointException {
+    if (thread.getRegisters().hasAarch64()) {
+      ArmState.of(tracee).load(thread.getRegisters().getAarch64(), general);
+      return;
+    }
     X8664Registers registers = thread.getRegisters().getX8664();
     if (!registers.getFxsave().isEmpty()) {
       byte[] image = image(registers);
@@ -64,6 +73,10 @@ public final class RegisterLoader {
   ///
   /// @param general what was loaded
   public void verify(Thread thread, Tracee tracee, long[] general) throws CheckpointException {
+    if (thread.getRegisters().hasAarch64()) {
+      ArmState.of(tracee).verify(thread.getRegisters().getAarch64(), general);
+      return;
+    }
     long[] now = tracee.general(general.length);
     for (int i = 0; i < general.length; i++) {
       if (now[i] != general[i]) {
@@ -86,10 +99,22 @@ public final class RegisterLoader {
     }
   }
 
+  /// orig_x0 of an aarch64 image that has it: with what a thread's last `svc` must have begun where
+  /// the kernel does not take it with the registers.
+  public static OptionalLong lastArgument(Thread thread) {
+    List<Long> words = thread.getRegisters().getAarch64().getGeneralList();
+    return words.size() > Aarch64.ORIG_X0
+        ? OptionalLong.of(words.get(Aarch64.ORIG_X0))
+        : OptionalLong.empty();
+  }
+
   /// The general registers of the image as words.
   public static long[] words(Thread thread) {
-    return thread.getRegisters().getX8664().getGeneralList().stream()
-        .mapToLong(Long::longValue)
-        .toArray();
+    Registers registers = thread.getRegisters();
+    List<Long> words =
+        registers.hasAarch64()
+            ? registers.getAarch64().getGeneralList()
+            : registers.getX8664().getGeneralList();
+    return words.stream().mapToLong(Long::longValue).toArray();
   }
 }
