@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
@@ -23,18 +24,18 @@ int main(int argc, char **argv) {
   next(PTRACE_INTERRUPT);
   uint64_t saved[34], now[34];
   struct iovec v = {saved, sizeof saved};
-  // A call is entered: the stops alternate, NT_ARM_SYSTEM_CALL and the value that x7 shows tell which it is.
+  // x7 shows 0 at the entry and 1 at the exit; the target's other call has nothing live in x7.
   do {
     if (next(PTRACE_SYSCALL) != 0x85) return fprintf(stderr, "no syscall-stop\n"), 1;
     ptrace(PTRACE_GETREGSET, pid, NT_PRSTATUS, &v);
-  } while (saved[7] != 0);
+  } while (saved[7] != 0 || saved[8] != SYS_getppid);
   if (next(PTRACE_SYSCALL) != 0x85) return fprintf(stderr, "no exit-stop\n"), 1;
   struct iovec w = {now, sizeof now};
   ptrace(PTRACE_INTERRUPT, pid, 0, 0);
   next(PTRACE_CONT);
   ptrace(PTRACE_GETREGSET, pid, NT_PRSTATUS, &w);
   saved[32] -= 4;
-  ptrace(PTRACE_SETREGSET, pid, NT_PRSTATUS, &v);
+  if (ptrace(PTRACE_SETREGSET, pid, NT_PRSTATUS, &v)) return perror("setregset"), 1;
   printf("x7 at the syscall-entry stop %llx, at the EVENT_STOP after it %llx, put back %llx\n",
          (unsigned long long)saved[7], (unsigned long long)now[7], (unsigned long long)saved[7]);
   return ptrace(PTRACE_DETACH, pid, 0, 0) ? 1 : 0;
