@@ -218,7 +218,7 @@ static void rounds(void) {
             (unsigned long long)expected, (unsigned long long)got.registers[i], (unsigned long long)round);
     }
     check_vectors(round);
-    if (told) pass();
+    if (told || told_to_check()) pass();
   }
 }
 

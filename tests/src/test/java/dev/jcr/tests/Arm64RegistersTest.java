@@ -17,15 +17,14 @@ class Arm64RegistersTest {
   static Stream<TargetProgramsTest.Case> cases() {
     List<TargetProgramsTest.Case> cases = new ArrayList<>();
     for (String mode : List.of("spin", "nanosleep", "futex", "poll", "handler", "pending")) {
-      cases.add(TargetProgramsTest.Case.of("torture_regs", mode).toldBy("USR1"));
+      cases.add(TargetProgramsTest.Case.of("torture_regs", mode));
     }
-    cases.add(TargetProgramsTest.Case.of("torture_regs", "spin", "fp").toldBy("USR1"));
+    cases.add(TargetProgramsTest.Case.of("torture_regs", "spin", "fp"));
     for (int bytes : List.of(16, 32, 64, 128, 256)) {
-      cases.add(TargetProgramsTest.Case.of("torture_regs", "spin", "sve=" + bytes).toldBy("USR1"));
+      cases.add(TargetProgramsTest.Case.of("torture_regs", "spin", "sve=" + bytes));
       cases.add(
           TargetProgramsTest.Case.of(
-                  "torture_regs", "spin", "sme=" + bytes, "streaming", "za", "zt0", "tpidr2")
-              .toldBy("USR1"));
+              "torture_regs", "spin", "sme=" + bytes, "streaming", "za", "zt0", "tpidr2"));
     }
     cases.add(TargetProgramsTest.Case.of("pac"));
     cases.add(TargetProgramsTest.Case.of("mte"));

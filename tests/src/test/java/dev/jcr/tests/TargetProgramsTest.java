@@ -30,8 +30,12 @@ class TargetProgramsTest {
       return new Case(program, List.of(arguments), "", "", List.of(), false);
     }
 
+    /// Not in the arm64 machine, where a file tells every target: Linux 6.12 may lose FPMR when a
+    /// signal handler returns.
     Case toldBy(String newSignal) {
-      return new Case(program, arguments, newSignal, varying, options, pending);
+      return Arm64.IS_HOST
+          ? this
+          : new Case(program, arguments, newSignal, varying, options, pending);
     }
 
     Case varying(String entry) {
