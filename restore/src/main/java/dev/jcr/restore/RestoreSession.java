@@ -62,6 +62,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
@@ -181,6 +182,12 @@ final class RestoreSession implements AutoCloseable {
       case RestoreStep.Descriptors(var one) -> files().execute(one);
       case RestoreStep.FillObjects(var objects) -> {
         for (SharedObject object : objects) {
+          if (!files().isFresh(object.getId())) {
+            notes.add(
+                "System V segment %d: others use it, so its content is theirs"
+                    .formatted(object.getSegment()));
+            continue;
+          }
           try (Fd fd = files().objectFd(object.getId())) {
             new PageFiller(image.pages(), process().memory()).fillObject(object, fd);
           }
@@ -191,7 +198,14 @@ final class RestoreSession implements AutoCloseable {
               all,
               (object, fd) ->
                   new PageFiller(image.pages(), process().memory()).fillObject(object, fd));
-      case RestoreStep.MapVma(var vma, boolean writable) -> space().map(vma, writable);
+      case RestoreStep.MapVma(var vma, boolean writable) -> {
+        Optional<SharedObject> segment = segment(vma);
+        if (segment.isPresent()) {
+          space().attach(vma, segment.get().getSegment());
+        } else {
+          space().map(vma, writable);
+        }
+      }
       case RestoreStep.FillPages _ -> {
         space().closeFile();
         PageFiller filler = new PageFiller(image.pages(), process().memory());
@@ -202,7 +216,10 @@ final class RestoreSession implements AutoCloseable {
       case RestoreStep.SetLayout(var memory, var executable) -> space().layout(memory, executable);
       case RestoreStep.CreateThread(int tid) -> createThread(tid);
       case RestoreStep.SetActions(var signals) -> setActions(signals.getActionsList());
-      case RestoreStep.SetIdentity(var identity) -> setIdentity(identity);
+      case RestoreStep.SetIdentity(var identity) -> {
+        setIdentity(identity);
+        notes.addAll(Cgroups.join(process().tid(), identity.getCgroupsList()));
+      }
       case RestoreStep.ConfigureThread(var thread) -> {
         if (Xsave.uses(thread.getRegisters().getX8664(), AmxState.TILEDATA)) {
           AmxState.use(inside(thread.getTid()));
@@ -240,6 +257,17 @@ final class RestoreSession implements AutoCloseable {
       case RestoreStep.TagMemory(var runs) -> tagMemory(runs);
       case RestoreStep.ProveMappings _ -> proveMappings();
     }
+  }
+
+  /// The System V segment that a mapping attaches.
+  private Optional<SharedObject> segment(Vma vma) {
+    return vma.getObjectId() == 0
+        ? Optional.empty()
+        : state.getFiles().getObjectsList().stream()
+            .filter(object ->
+                object.getId() == vma.getObjectId()
+                    && object.getKind() == SharedObject.Kind.KIND_SYSV)
+            .findFirst();
   }
 
   private ThreadBuilder threadBuilder() throws IOException {

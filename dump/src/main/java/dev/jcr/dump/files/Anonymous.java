@@ -45,14 +45,14 @@ final class Anonymous {
       case "anon_inode:[io_uring]" ->
           throw new Refusal("an io_uring instance is not restorable", "close it");
       case "anon_inode:inotify", "anon_inode:[inotify]" ->
-          throw new Refusal("an inotify instance is not restorable yet", "close it");
+          description.setInotify(Watches.inotify(scene, file));
       case "anon_inode:[fanotify]" ->
           throw new Refusal("a fanotify group is not restorable", "close it");
       case "anon_inode:[userfaultfd]" ->
           throw new Refusal("a userfaultfd is not restorable", "close it");
       case "anon_inode:[perf_event]" ->
           throw new Refusal("a perf event is not restorable", "close it");
-      case "anon_inode:[pidfd]" -> throw new Refusal("a pidfd is not restorable yet", "close it");
+      case "anon_inode:[pidfd]" -> description.setPidfd(Watches.pidfd(scene, file));
       default ->
           throw new Refusal(
               file.link().substring("anon_inode:".length()) + " is not restorable", "close it");

@@ -2,15 +2,23 @@ package dev.jcr.dump.files;
 
 import com.google.protobuf.ByteString;
 import dev.jcr.image.CheckpointException;
+import dev.jcr.image.v1.Datagram;
 import dev.jcr.image.v1.Description;
 import dev.jcr.image.v1.InetSocket;
+import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Fcntl;
 import dev.jcr.parasite.linux.FdCalls;
+import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Sockets;
+import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.tcp.ConnectionReader;
 import dev.jcr.parasite.tcp.TcpTable;
 import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.net.InetAddress;
 import java.net.UnknownHostException;
 import java.nio.ByteBuffer;
@@ -33,6 +41,8 @@ final class InetSockets {
   private static final int POLLRDHUP = 0x2000;
   private static final int NAME = 16;
   private static final int SHUT_BOTH = 3;
+  private static final int DATAGRAM_MAX = 1 << 16;
+  private static final int SOCKADDR_MAX = 28;
 
   private static final int CONNECTED_STATES =
       1 << Sockets.TCP_ESTABLISHED
@@ -52,7 +62,11 @@ final class InetSockets {
     int protocol = FdCalls.socketInt(fd, Sockets.SOL_SOCKET, Sockets.SO_PROTOCOL, 0);
     boolean tcp = type == Sockets.SOCK_STREAM && protocol == Sockets.IPPROTO_TCP;
     boolean udp = type == Sockets.SOCK_DGRAM && protocol == Sockets.IPPROTO_UDP;
-    if (!tcp && !udp) {
+    boolean raw = type == Sockets.SOCK_RAW;
+    boolean ping =
+        type == Sockets.SOCK_DGRAM
+            && (protocol == Sockets.IPPROTO_ICMP || protocol == Sockets.IPPROTO_ICMPV6);
+    if (!tcp && !udp && !raw && !ping) {
       throw new Refusal(
           "an internet socket of type "
               + type
@@ -67,7 +81,10 @@ final class InetSockets {
           scene,
           file,
           description,
-          (tcp ? "a TCP" : "a UDP") + " socket that " + holder.get() + " has open too",
+          (tcp ? "a TCP" : udp ? "a UDP" : "a raw")
+              + " socket that "
+              + holder.get()
+              + " has open too",
           "close it there or here");
       return;
     }
@@ -78,21 +95,25 @@ final class InetSockets {
             .setProtocol(protocol)
             .setOptions(SocketOptionList.inet(fd, family, protocol, tcp && isConnected(fd)));
     byte[] local = FdCalls.socketName(fd);
-    if (port(local) != 0) {
+    // That of a raw socket is its protocol.
+    if (raw ? !isAny(local) : port(local) != 0) {
       socket.setLocal(ByteString.copyFrom(local));
     }
     if (family == Sockets.AF_INET6) {
       socket.setV6Only(FdCalls.socketInt(fd, Sockets.IPPROTO_IPV6, Sockets.IPV6_V6ONLY, 0) != 0);
     }
-    if (UnixSockets.filterLength(fd) > 0) {
-      throw new Refusal("a socket with a packet filter is not restorable yet", "detach the filter");
-    }
     if (tcp) {
       if (!tcp(scene, file, description, fd, socket)) {
         return;
       }
-    } else {
+    } else if (udp) {
+      Memberships.add(scene.proc(), fd, family, socket.getOptionsBuilder());
       udp(scene, fd, socket);
+    } else {
+      if (!scene.running() && (FdCalls.poll(fd, POLLIN) & POLLIN) != 0) {
+        throw new Refusal("a raw socket with unread packets", "read them, or retry");
+      }
+      FdCalls.peerName(fd).ifPresent(peer -> socket.setRemote(ByteString.copyFrom(peer)));
     }
     description.setInetSocket(socket);
   }
@@ -247,7 +268,7 @@ final class InetSockets {
     // Not SO_ERROR to tell an error from a datagram: asking that would clear it.
     int events = scene.running() ? 0 : FdCalls.poll(fd, POLLIN | POLLRDHUP);
     if ((events & POLLIN) != 0 && (events & POLLRDHUP) == 0) {
-      throw new Refusal("a UDP socket with unread datagrams", "read them, or retry");
+      queue(fd, socket);
     }
     if (FdCalls.socketInt(fd, Sockets.IPPROTO_UDP, Sockets.UDP_ENCAP, 0) != 0) {
       throw new Refusal(
@@ -257,6 +278,57 @@ final class InetSockets {
     if (peer.isPresent()) {
       socket.setRemote(ByteString.copyFrom(peer.get()));
     }
+  }
+
+  /// Copies what waits to be read, leaving it there, as [UnixSockets] does.
+  private static void queue(int fd, InetSocket.Builder socket) throws SyscallException, Refusal {
+    int peekOffset = FdCalls.socketInt(fd, Sockets.SOL_SOCKET, Sockets.SO_PEEK_OFF, -1);
+    FdCalls.setSocketInt(fd, Sockets.SOL_SOCKET, Sockets.SO_PEEK_OFF, 0);
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment buffer = arena.allocate(DATAGRAM_MAX, 8);
+      MemorySegment address = arena.allocate(SOCKADDR_MAX, 8);
+      MemorySegment length = arena.allocate(ValueLayout.JAVA_INT);
+      while (true) {
+        length.set(ValueLayout.JAVA_INT, 0, SOCKADDR_MAX);
+        long count =
+            Kernel.raw(
+                Syscall.RECVFROM,
+                fd,
+                buffer.address(),
+                DATAGRAM_MAX,
+                Sockets.MSG_PEEK | Sockets.MSG_DONTWAIT,
+                address.address(),
+                length.address());
+        if (count == -Errno.EAGAIN) {
+          return;
+        }
+        if (Kernel.isError(count)) {
+          throw new Refusal(
+              "a UDP socket whose queue cannot be read: " + Errno.describe((int) -count), "retry");
+        }
+        socket.addDatagrams(
+            Datagram.newBuilder()
+                .setSource(
+                    ByteString.copyFrom(
+                        address
+                            .asSlice(0, length.get(ValueLayout.JAVA_INT, 0))
+                            .toArray(ValueLayout.JAVA_BYTE)))
+                .setContent(
+                    ByteString.copyFrom(buffer.asSlice(0, count).toArray(ValueLayout.JAVA_BYTE))));
+      }
+    } finally {
+      FdCalls.setSocketInt(fd, Sockets.SOL_SOCKET, Sockets.SO_PEEK_OFF, peekOffset);
+    }
+  }
+
+  private static boolean isAny(byte[] address) {
+    boolean v4 = address.length < 24;
+    for (int i = v4 ? 4 : 8; i < (v4 ? 8 : 24); i++) {
+      if (address[i] != 0) {
+        return false;
+      }
+    }
+    return true;
   }
 
   /// Port of a sockaddr_in or sockaddr_in6, in network order at 2.

@@ -25,7 +25,13 @@ final class Kinds {
       return;
     }
     switch (file.stat().type()) {
-      case Fcntl.S_IFREG -> PlainFiles.regular(scene, file, description);
+      case Fcntl.S_IFREG -> {
+        if (FdCalls.fileSystem(file.duplicate().number()) == Watches.MQUEUE_MAGIC) {
+          Watches.messageQueue(scene, file, description);
+        } else {
+          PlainFiles.regular(scene, file, description);
+        }
+      }
       case Fcntl.S_IFDIR -> PlainFiles.directory(file, description);
       case Fcntl.S_IFCHR -> CharacterDevices.describe(scene, file, description);
       case Fcntl.S_IFIFO -> Pipes.describe(scene, file, description);
@@ -44,8 +50,7 @@ final class Kinds {
       case Sockets.AF_UNIX -> UnixSockets.describe(scene, file, description);
       case Sockets.AF_INET, Sockets.AF_INET6 ->
           InetSockets.describe(scene, file, family, description);
-      case Sockets.AF_NETLINK ->
-          throw new Refusal("a netlink socket is not restorable yet", "close it");
+      case Sockets.AF_NETLINK -> NetlinkSockets.describe(scene, file, description);
       default ->
           throw new Refusal("a socket of family " + family + " is not restorable yet", "close it");
     }

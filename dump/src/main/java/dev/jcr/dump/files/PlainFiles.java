@@ -128,8 +128,14 @@ final class PlainFiles {
             case "FLOCK" -> FileLock.Kind.KIND_FLOCK;
             case "POSIX" -> FileLock.Kind.KIND_POSIX;
             case "OFDLCK" -> FileLock.Kind.KIND_DESCRIPTION;
-            default -> throw new Refusal("its lease is not restorable", "release it");
+            case "LEASE" -> FileLock.Kind.KIND_LEASE;
+            default ->
+                throw new Refusal(
+                    "its lock of kind " + words.get(1) + " is not restorable", "release it");
           };
+      if (kind == FileLock.Kind.KIND_LEASE && !words.get(2).equals("ACTIVE")) {
+        throw new Refusal("its lease is being broken by another process", "retry");
+      }
       locks.add(
           FileLock.newBuilder()
               .setKind(kind)

@@ -5,7 +5,13 @@ import dev.jcr.parasite.linux.Fcntl;
 import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.FdCalls;
 import dev.jcr.parasite.linux.FileStat;
+import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.linux.SharedMemory;
+import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -18,7 +24,8 @@ final class SharedObjects implements AutoCloseable {
   private static final String ANONYMOUS = "/dev/zero (deleted)";
   private static final int HUGE_SHIFT = 26;
 
-  private record Key(int deviceMajor, int deviceMinor, long inode) {}
+  /// System V segments have inode numbers of their own on the same device.
+  private record Key(int deviceMajor, int deviceMinor, long inode, boolean sysv) {}
 
   private record Entry(SharedObject object, Fd content) {}
 
@@ -36,7 +43,8 @@ final class SharedObjects implements AutoCloseable {
   /// Id of the object behind an open file without a name. `borrowed` is only looked at; the content
   /// is read through a description of jcr's own, whose offset is nobody else's.
   int of(int borrowed, FileStat stat, String link) throws SyscallException, Refusal {
-    Key key = new Key(stat.deviceMajor(), stat.deviceMinor(), stat.inode());
+    Key key =
+        new Key(stat.deviceMajor(), stat.deviceMinor(), stat.inode(), link.startsWith("/SYSV"));
     Entry known = entries.get(key);
     if (known != null) {
       return known.object().getId();
@@ -69,7 +77,7 @@ final class SharedObjects implements AutoCloseable {
           .setSeals((int) seals)
           .setCreateFlags(flags);
     } else if (link.startsWith("/SYSV")) {
-      throw new Refusal("System V shared memory is not restorable yet", "detach it");
+      sysv(stat, object);
     } else if (link.startsWith("/secretmem") || link.startsWith("/anon_hugepage")) {
       throw new Refusal(withoutDeleted(link).substring(1) + " is not restorable yet", "unmap it");
     } else if (stat.links() != 0) {
@@ -84,6 +92,31 @@ final class SharedObjects implements AutoCloseable {
     entries.put(key, entry);
     byId.add(entry);
     return entry.object().getId();
+  }
+
+  /// The inode of a System V segment is its id.
+  private static void sysv(FileStat stat, SharedObject.Builder object) throws SyscallException {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment info = arena.allocate(SharedMemory.INFO_SIZE, 8);
+      Kernel.call(
+          "ask about System V segment " + stat.inode(),
+          Syscall.SHMCTL,
+          stat.inode(),
+          SharedMemory.IPC_STAT,
+          info.address());
+      int mode = info.get(ValueLayout.JAVA_INT, SharedMemory.MODE);
+      object
+          .setKind(SharedObject.Kind.KIND_SYSV)
+          .setSegment((int) stat.inode())
+          .setKey(info.get(ValueLayout.JAVA_INT, SharedMemory.KEY))
+          .setSize(info.get(ValueLayout.JAVA_LONG, SharedMemory.SIZE))
+          .setUid(info.get(ValueLayout.JAVA_INT, SharedMemory.UID))
+          .setGid(info.get(ValueLayout.JAVA_INT, SharedMemory.GID))
+          .setMode(mode & 0777)
+          .setRemoved((mode & SharedMemory.SHM_DEST) != 0)
+          .clearMtimeSeconds()
+          .clearMtimeNanos();
+    }
   }
 
   List<SharedObject> objects() {

@@ -3,8 +3,14 @@ package dev.jcr.dump.files;
 import com.google.protobuf.ByteString;
 import dev.jcr.image.v1.SocketOption;
 import dev.jcr.image.v1.SocketOptions;
+import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.FdCalls;
+import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Sockets;
+import dev.jcr.parasite.linux.Syscall;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -17,6 +23,7 @@ final class SocketOptionList {
   private static final int INT = 4;
   private static final int TIMEVAL = 16;
   private static final int NAME = 16;
+  private static final int ICMP6_FILTER_SIZE = 32;
 
   private static final List<Option> ANY =
       options(
@@ -103,7 +110,72 @@ final class SocketOptionList {
   private static final List<Option> UDP =
       options(Sockets.IPPROTO_UDP, INT, Sockets.UDP_CORK, Sockets.UDP_SEGMENT, Sockets.UDP_GRO);
 
+  private static final List<Option> MULTICAST =
+      List.of(
+          new Option(Sockets.IPPROTO_IP, Sockets.IP_MULTICAST_IF, INT),
+          new Option(Sockets.IPPROTO_IPV6, Sockets.IPV6_MULTICAST_IF, INT));
+  private static final List<Option> RAW =
+      List.of(
+          new Option(Sockets.IPPROTO_IP, Sockets.IP_HDRINCL, INT),
+          // ICMP_FILTER and ICMP6_FILTER.
+          new Option(Sockets.IPPROTO_RAW, 1, INT),
+          new Option(Sockets.IPPROTO_ICMPV6, 1, ICMP6_FILTER_SIZE));
+  private static final List<Option> NETLINK =
+      options(
+          Sockets.SOL_NETLINK,
+          INT,
+          Sockets.NETLINK_PKTINFO,
+          Sockets.NETLINK_BROADCAST_ERROR,
+          Sockets.NETLINK_NO_ENOBUFS,
+          Sockets.NETLINK_CAP_ACK,
+          Sockets.NETLINK_EXT_ACK,
+          Sockets.NETLINK_GET_STRICT_CHK);
+
   private SocketOptionList() {}
+
+  /// The classic filter: SO_GET_FILTER counts instructions, with no room as with room for all.
+  private static SocketOptions.Builder filter(int fd) throws Refusal {
+    SocketOptions.Builder values = SocketOptions.newBuilder();
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment length = arena.allocateFrom(ValueLayout.JAVA_INT, 0);
+      long result =
+          Kernel.raw(
+              Syscall.GETSOCKOPT,
+              fd,
+              Sockets.SOL_SOCKET,
+              Sockets.SO_GET_FILTER,
+              0,
+              length.address());
+      if (result == -Errno.EACCES) {
+        throw new Refusal("a socket with an eBPF filter is not restorable", "detach the filter");
+      }
+      int count = Kernel.isError(result) ? 0 : length.get(ValueLayout.JAVA_INT, 0);
+      if (count > 0) {
+        MemorySegment program = arena.allocate(8L * count, 8);
+        length.set(ValueLayout.JAVA_INT, 0, count);
+        Kernel.raw(
+            Syscall.GETSOCKOPT,
+            fd,
+            Sockets.SOL_SOCKET,
+            Sockets.SO_GET_FILTER,
+            program.address(),
+            length.address());
+        values
+            .setFilter(ByteString.copyFrom(program.toArray(ValueLayout.JAVA_BYTE)))
+            .setFilterLocked(
+                FdCalls.socketInt(fd, Sockets.SOL_SOCKET, Sockets.SO_LOCK_FILTER, 0) != 0);
+      }
+    }
+    return values;
+  }
+
+  static SocketOptions netlink(int fd) throws Refusal {
+    SocketOptions.Builder values = filter(fd);
+    add(fd, ANY, values);
+    add(fd, ANY_LONGER, values);
+    add(fd, NETLINK, values);
+    return values.build();
+  }
 
   private static List<Option> options(int level, int size, int... names) {
     List<Option> options = new ArrayList<>();
@@ -113,16 +185,16 @@ final class SocketOptionList {
     return List.copyOf(options);
   }
 
-  static SocketOptions unix(int fd) {
-    SocketOptions.Builder values = SocketOptions.newBuilder();
+  static SocketOptions unix(int fd) throws Refusal {
+    SocketOptions.Builder values = filter(fd);
     add(fd, ANY, values);
     add(fd, ANY_LONGER, values);
     return values.build();
   }
 
   /// @param connected a TCP socket with a connection, which then has some options of its own
-  static SocketOptions inet(int fd, int family, int protocol, boolean connected) {
-    SocketOptions.Builder values = SocketOptions.newBuilder();
+  static SocketOptions inet(int fd, int family, int protocol, boolean connected) throws Refusal {
+    SocketOptions.Builder values = filter(fd);
     add(fd, ANY, values);
     add(fd, ANY_LONGER, values);
     add(fd, IP, values);
@@ -132,8 +204,11 @@ final class SocketOptionList {
     if (protocol == Sockets.IPPROTO_TCP) {
       add(fd, TCP, values);
       add(fd, TCP_LONGER, values);
-    } else {
+    } else if (protocol == Sockets.IPPROTO_UDP) {
       add(fd, UDP, values);
+      add(fd, MULTICAST, values);
+    } else {
+      add(fd, RAW, values);
     }
     if (connected) {
       List<SocketOption> chosen =

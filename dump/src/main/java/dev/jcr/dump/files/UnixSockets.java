@@ -55,7 +55,6 @@ final class UnixSockets {
             .setSocketId(file.id())
             .setShutdown(diag.shutdown())
             .setOptions(SocketOptionList.unix(fd));
-    refuseFilter(fd);
     byte[] name = name(diag);
     if (name.length > 0) {
       socket.setAddress(ByteString.copyFrom(name));
@@ -184,31 +183,6 @@ final class UnixSockets {
               + ", which does not lead to it from "
               + "the working directory",
           "bind it by its full path");
-    }
-  }
-
-  private static void refuseFilter(int fd) throws Refusal {
-    Optional<byte[]> filter =
-        FdCalls.socketOption(fd, Sockets.SOL_SOCKET, Sockets.SO_GET_FILTER, 0);
-    int instructions = filter.isEmpty() ? 0 : filterLength(fd);
-    if (instructions > 0) {
-      throw new Refusal("a socket with a packet filter is not restorable yet", "detach the filter");
-    }
-  }
-
-  /// SO_GET_FILTER with no room returns the number of instructions as the length.
-  static int filterLength(int fd) {
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment length = arena.allocateFrom(ValueLayout.JAVA_INT, 0);
-      long result =
-          Kernel.raw(
-              Syscall.GETSOCKOPT,
-              fd,
-              Sockets.SOL_SOCKET,
-              Sockets.SO_GET_FILTER,
-              0,
-              length.address());
-      return Kernel.isError(result) ? 0 : length.get(ValueLayout.JAVA_INT, 0);
     }
   }
 

@@ -84,6 +84,7 @@ public final class IdentityCollector {
             .setXstatePermissions(results.word(permissions))
             .setIoFlusher(results.value(ioFlusher) == 1)
             .setMemoryMerge(results.value(memoryMerge) == 1);
+    proc.optionalText("cgroup").ifPresent(text -> text.lines().forEach(identity::addCgroups));
     for (int resource = 0; resource < RESOURCES; resource++) {
       identity.addLimits(
           ResourceLimit.newBuilder()

@@ -124,6 +124,30 @@ final class FileRules {
       case TERMINAL ->
           that(
               description.getTerminal().getPath().startsWith("/"), "terminal.path is not absolute");
+      case INOTIFY -> {
+        Ascending watches = new Ascending(1);
+        each(
+            "inotify.watches",
+            description.getInotify().getWatchesList(),
+            watch -> {
+              watches.next("number", watch.getNumber());
+              that(watch.getPath().startsWith("/"), "path is not absolute");
+            });
+      }
+      case PIDFD -> that(Rules.isPid(description.getPidfd().getPid()), "pidfd.pid is no pid");
+      case MESSAGE_QUEUE ->
+          that(
+              description.getMessageQueue().getName().lastIndexOf('/') == 0,
+              "message_queue.name is not / and a name");
+      case NETLINK_SOCKET -> {
+        that(
+            upTo(description.getNetlinkSocket().getProtocol(), 31),
+            "netlink_socket.protocol is beyond 31");
+        Rules.in(
+            "netlink_socket",
+            description.getNetlinkSocket(),
+            socket -> options(socket.getOptions()));
+      }
       case KIND_NOT_SET -> throw new Invalid("kind is missing");
     }
   }
@@ -160,6 +184,13 @@ final class FileRules {
         socket.getLocal().size() <= 128 && socket.getRemote().size() <= 128,
         "local or remote is longer than 128 bytes");
     options(socket.getOptions());
+    each(
+        "datagrams",
+        socket.getDatagramsList(),
+        datagram ->
+            that(
+                datagram.getSource().size() >= 16 && datagram.getSource().size() <= 28,
+                "source is no internet address"));
     if (socket.hasConnection()) {
       that(socket.getType() == 1, "connection of a socket that is no stream");
       that(!socket.getListening(), "connection of a listening socket");
@@ -187,6 +218,9 @@ final class FileRules {
         "options.values",
         options.getValuesList(),
         option -> that(option.getValue().size() <= 4096, "value is longer than 4096 bytes"));
+    int filter = options.getFilter().size();
+    // BPF_MAXINSNS.
+    that(filter % 8 == 0 && filter <= 8 * 4096, "options.filter is not made of instructions");
   }
 
   private static void object(SharedObject object) throws Invalid {

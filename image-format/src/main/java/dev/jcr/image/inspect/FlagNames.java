@@ -103,6 +103,23 @@ final class FlagNames {
           new Bit(1L << 30, "EPOLLONESHOT"),
           new Bit(1L << 31, "EPOLLET"));
 
+  private static final List<Bit> INOTIFY =
+      List.of(
+          new Bit(0x1, "IN_ACCESS"),
+          new Bit(0x2, "IN_MODIFY"),
+          new Bit(0x4, "IN_ATTRIB"),
+          new Bit(0x8, "IN_CLOSE_WRITE"),
+          new Bit(0x10, "IN_CLOSE_NOWRITE"),
+          new Bit(0x20, "IN_OPEN"),
+          new Bit(0x40, "IN_MOVED_FROM"),
+          new Bit(0x80, "IN_MOVED_TO"),
+          new Bit(0x100, "IN_CREATE"),
+          new Bit(0x200, "IN_DELETE"),
+          new Bit(0x400, "IN_DELETE_SELF"),
+          new Bit(0x800, "IN_MOVE_SELF"),
+          new Bit(0x0400_0000, "IN_EXCL_UNLINK"),
+          new Bit(0x8000_0000L, "IN_ONESHOT"));
+
   private static final List<Bit> SEAL =
       List.of(
           new Bit(0x1, "F_SEAL_SEAL"),
@@ -205,6 +222,7 @@ final class FlagNames {
       case "open" -> open(value, arch);
       case "sa" -> bits(value, ACTION, List.of());
       case "epoll" -> bits(value, EPOLL, List.of());
+      case "inotify" -> bits(value, INOTIFY, List.of());
       case "seal" -> bits(value, SEAL, List.of());
       case "cap" -> numbered(value, 0);
       case "sigset" -> numbered(value, 1);

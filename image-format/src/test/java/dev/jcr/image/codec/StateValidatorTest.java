@@ -6,11 +6,14 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import com.google.protobuf.ByteString;
 import dev.jcr.image.SampleStates;
 import dev.jcr.image.v1.Description;
+import dev.jcr.image.v1.InetSocket;
+import dev.jcr.image.v1.MessageQueue;
 import dev.jcr.image.v1.PageKind;
 import dev.jcr.image.v1.PageRun;
 import dev.jcr.image.v1.PageSpace;
 import dev.jcr.image.v1.Pagemap;
 import dev.jcr.image.v1.ProcessState;
+import dev.jcr.image.v1.TcpConnection;
 import dev.jcr.image.v1.VmaKind;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
@@ -57,6 +60,44 @@ class StateValidatorTest {
         refused(
             "identity.limits[0].soft is above",
             s -> s.getIdentityBuilder().getLimitsBuilder(0).setSoft(-1).setHard(1)),
+        refused("memory.lock_future has", s -> s.getMemoryBuilder().setLockFuture(1)),
+        refused(
+            "memory.vmas[0].guards[0].start is out of order",
+            s ->
+                s.getMemoryBuilder()
+                    .getVmasBuilder(0)
+                    .addGuardsBuilder()
+                    .setStart(0x4000000)
+                    .setEnd(0x4001000)),
+        refused(
+            "files.connection_lock is not", s -> s.getFilesBuilder().setConnectionLock("filter")),
+        refused(
+            "threads[0].seccomp.filters are not",
+            s -> s.getThreadsBuilder(0).getSeccompBuilder().setMode(2)),
+        refused(
+            "threads[0].seccomp.filters[0].program is not",
+            s ->
+                s.getThreadsBuilder(0)
+                    .getSeccompBuilder()
+                    .setMode(2)
+                    .addFiltersBuilder()
+                    .setProgram(ByteString.copyFrom(new byte[9]))),
+        refused(
+            "files.descriptions[3].inet_socket.local or remote is missing",
+            s ->
+                s.getFilesBuilder()
+                    .getDescriptionsBuilder(3)
+                    .setInetSocket(
+                        InetSocket.newBuilder()
+                            .setFamily(2)
+                            .setType(1)
+                            .setConnection(TcpConnection.newBuilder().setState(1)))),
+        refused(
+            "files.descriptions[3].message_queue.name is not",
+            s ->
+                s.getFilesBuilder()
+                    .getDescriptionsBuilder(3)
+                    .setMessageQueue(MessageQueue.newBuilder().setName("/a/b"))),
         refused("memory.brk is not", s -> s.getMemoryBuilder().setBrk(1)),
         refused(
             "memory.auxv is not",
@@ -262,7 +303,7 @@ class StateValidatorTest {
 
   @Test
   void everyKindOfDescriptionHasARule() {
-    // KIND_NOT_SET and 14 kinds: a new kind wants a thought about its rules.
-    assertThat(Description.KindCase.values()).hasSize(15);
+    // KIND_NOT_SET and 18 kinds: a new kind wants a thought about its rules.
+    assertThat(Description.KindCase.values()).hasSize(19);
   }
 }

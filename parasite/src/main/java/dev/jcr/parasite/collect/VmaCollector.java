@@ -100,8 +100,8 @@ public final class VmaCollector {
     if (path.startsWith("anon_inode:") || path.startsWith("[uprobes]")) {
       return Optional.of("mappings of " + path + " are not supported");
     }
-    if (path.startsWith("/SYSV")) {
-      return Optional.of("System V shared memory is not supported yet");
+    if (path.startsWith("/SYSV") && mapping.offset() != 0) {
+      return Optional.of("only a part of this System V segment is attached");
     }
     if (path.startsWith("socket:")) {
       return Optional.of("mappings of sockets are not supported");
@@ -114,7 +114,9 @@ public final class VmaCollector {
 
   /// Shared anonymous memory, memfds, deleted files: content without a path.
   public static boolean isObject(Smaps mapping) {
-    return mapping.inode() != 0 && mapping.path().endsWith(DELETED);
+    // The first System V segment has inode 0.
+    return mapping.path().endsWith(DELETED)
+        && (mapping.inode() != 0 || mapping.path().startsWith("/SYSV"));
   }
 
   /// [vdso], [vvar], [vsyscall]: mapped by the kernel, not by the process.

@@ -70,6 +70,7 @@ public final class Fcntl {
 
   public static final int SPLICE_F_NONBLOCK = 2;
 
+  public static final int F_SETLEASE = 1024;
   public static final int FIONREAD = 0x541b;
   public static final int TFD_IOC_SET_TICKS = 0x40085400;
 

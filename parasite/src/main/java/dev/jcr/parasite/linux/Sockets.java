@@ -16,9 +16,11 @@ public final class Sockets {
   public static final int SOCK_CLOEXEC = 0x80000;
 
   public static final int IPPROTO_IP = 0;
+  public static final int IPPROTO_ICMP = 1;
   public static final int IPPROTO_TCP = 6;
   public static final int IPPROTO_UDP = 17;
   public static final int IPPROTO_IPV6 = 41;
+  public static final int IPPROTO_ICMPV6 = 58;
   public static final int IPPROTO_RAW = 255;
 
   public static final int SHUT_RD = 0;
@@ -52,6 +54,7 @@ public final class Sockets {
   public static final int SO_RCVTIMEO = 20;
   public static final int SO_SNDTIMEO = 21;
   public static final int SO_BINDTODEVICE = 25;
+  public static final int SO_ATTACH_FILTER = 26;
   public static final int SO_GET_FILTER = 26;
   public static final int SO_TIMESTAMP = 29;
   public static final int SO_ACCEPTCONN = 30;
@@ -101,6 +104,7 @@ public final class Sockets {
 
   public static final int IP_TOS = 1;
   public static final int IP_TTL = 2;
+  public static final int IP_HDRINCL = 3;
   public static final int IP_OPTIONS = 4;
   public static final int IP_PKTINFO = 8;
   public static final int IP_MTU_DISCOVER = 10;
@@ -110,13 +114,18 @@ public final class Sockets {
   public static final int IP_FREEBIND = 15;
   public static final int IP_TRANSPARENT = 19;
   public static final int IP_BIND_ADDRESS_NO_PORT = 24;
+  public static final int IP_ADD_MEMBERSHIP = 35;
+  public static final int MCAST_MSFILTER = 48;
+  public static final int IP_MULTICAST_IF = 32;
   public static final int IP_MULTICAST_TTL = 33;
   public static final int IP_MULTICAST_LOOP = 34;
 
   public static final int IPV6_2292PKTOPTIONS = 6;
   public static final int IPV6_UNICAST_HOPS = 16;
+  public static final int IPV6_MULTICAST_IF = 17;
   public static final int IPV6_MULTICAST_HOPS = 18;
   public static final int IPV6_MULTICAST_LOOP = 19;
+  public static final int IPV6_JOIN_GROUP = 20;
   public static final int IPV6_MTU_DISCOVER = 23;
   public static final int IPV6_RECVERR = 25;
   public static final int IPV6_V6ONLY = 26;
@@ -148,6 +157,14 @@ public final class Sockets {
   public static final int TCP_RECV_QUEUE = 1;
   public static final int TCP_SEND_QUEUE = 2;
 
+  public static final int SOL_NETLINK = 270;
+  public static final int NETLINK_PKTINFO = 3;
+  public static final int NETLINK_BROADCAST_ERROR = 4;
+  public static final int NETLINK_NO_ENOBUFS = 5;
+  public static final int NETLINK_LIST_MEMBERSHIPS = 9;
+  public static final int NETLINK_CAP_ACK = 10;
+  public static final int NETLINK_EXT_ACK = 11;
+  public static final int NETLINK_GET_STRICT_CHK = 12;
   public static final int NETLINK_SOCK_DIAG = 4;
   public static final int NETLINK_NETFILTER = 12;
   public static final int SOCK_DIAG_BY_FAMILY = 20;

@@ -182,7 +182,6 @@ class VmaCollectorTest {
         "anon_inode:[perf_event]|mappings of anon_inode:[perf_event] are not supported",
         "anon_inode:[io_uring]|mappings of anon_inode:[io_uring] are not supported",
         "[uprobes]|mappings of [uprobes] are not supported",
-        "/SYSV00001234 (deleted)|System V shared memory is not supported yet",
         "socket:[1234]|mappings of sockets are not supported",
         "/secretmem (deleted)|secret memory (memfd_secret) cannot be read"
       })
@@ -198,7 +197,7 @@ class VmaCollectorTest {
             VmaCollector.problems(
                 Smaps.parse(
                     """
-                    1000-2000 rw-s 00000000 00:01 25          /SYSV00000000 (deleted)
+                    1000-2000 rw-s 00001000 00:01 25          /SYSV00000000 (deleted)
                     VmFlags: rd wr sh\s
                     2000-3000 rw-p 00000000 00:00 0\s
                     VmFlags: rd wr\s

@@ -9,6 +9,7 @@ import dev.jcr.image.v1.Descriptor;
 import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.Files;
 import dev.jcr.image.v1.InetSocket;
+import dev.jcr.image.v1.InotifyWatch;
 import dev.jcr.image.v1.SharedObject;
 import dev.jcr.image.v1.SocketOption;
 import dev.jcr.image.v1.UnixSocket;
@@ -104,7 +105,21 @@ public final class FileCheck {
         case UNIX_SOCKET -> unix(fd, description.getUnixSocket());
         case INET_SOCKET -> inet(fd, description.getInetSocket());
         case TERMINAL -> terminal(fd, description);
-        case EVENTFD, TIMERFD, SIGNALFD, EPOLL, MEMFD, INHERITED, KIND_NOT_SET -> {}
+        case INOTIFY -> {
+          for (InotifyWatch watch : description.getInotify().getWatchesList()) {
+            type(fd, FileIdentity.newBuilder().setPath(watch.getPath()).build());
+          }
+        }
+        case EVENTFD,
+            TIMERFD,
+            SIGNALFD,
+            EPOLL,
+            MEMFD,
+            INHERITED,
+            PIDFD,
+            MESSAGE_QUEUE,
+            NETLINK_SOCKET,
+            KIND_NOT_SET -> {}
       }
     } catch (SyscallException e) {
       add("file", fd, String.valueOf(e.getMessage()), "");

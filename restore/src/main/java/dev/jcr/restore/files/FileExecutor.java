@@ -8,6 +8,8 @@ import dev.jcr.image.v1.EventFd;
 import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.FileLock;
 import dev.jcr.image.v1.Files;
+import dev.jcr.image.v1.Inotify;
+import dev.jcr.image.v1.InotifyWatch;
 import dev.jcr.image.v1.Owner;
 import dev.jcr.image.v1.TimerFd;
 import dev.jcr.parasite.linux.Errno;
@@ -37,6 +39,9 @@ public final class FileExecutor implements AutoCloseable {
   private static final int CLOCK_REALTIME = 0;
   private static final int CLOCK_REALTIME_ALARM = 8;
   private static final long SECOND = 1_000_000_000L;
+
+  /// `_IOW('I', 0, __s32)` of `<linux/inotify.h>`, with CONFIG_CHECKPOINT_RESTORE.
+  private static final int INOTIFY_IOC_SETNEXTWD = 0x40044900;
 
   private final Inside inside;
   private final Objects objects;
@@ -96,6 +101,11 @@ public final class FileExecutor implements AutoCloseable {
     return objects.fd(objectId);
   }
 
+  /// Whether an object is to get the image's content: not one that other processes use too.
+  public boolean isFresh(int objectId) {
+    return objects.isFresh(objectId);
+  }
+
   /// jcr's own descriptor of an object, for its contents; the caller closes it.
   public Fd objectFd(int objectId) throws CheckpointException {
     return inside.local(objects.fd(objectId));
@@ -148,6 +158,24 @@ public final class FileExecutor implements AutoCloseable {
           sockets.connection(id, socket, flags);
       case FileStep.UnlockConnections(var lock) -> SocketMaker.unlock(lock);
       case FileStep.StartConnection(int id, var socket) -> sockets.start(id, socket);
+      case FileStep.MakeNetlinkSocket(int id, var socket, int flags) ->
+          sockets.netlink(id, socket, flags);
+      case FileStep.MakeInotify(int id, int flags) ->
+          inside.hold(
+              id,
+              inside.require("make an inotify instance", Syscall.INOTIFY_INIT1, nonBlock(flags)));
+      case FileStep.AddWatches(int fd, var inotify) -> watch(fd, inotify);
+      case FileStep.MakePidfd(int id, int pid, int flags) ->
+          inside.hold(
+              id,
+              inside.require(
+                  "make a pidfd of process " + pid,
+                  Syscall.PIDFD_OPEN,
+                  pid,
+                  // PIDFD_NONBLOCK and PIDFD_THREAD.
+                  flags & (OpenFlags.O_NONBLOCK | OpenFlags.O_EXCL)));
+      case FileStep.OpenMessageQueue(int id, var name, int flags) -> messageQueue(id, name, flags);
+      case FileStep.RemoveSegment(var object) -> Objects.remove(object);
       case FileStep.MakeTerminal(var terminal, var path, var masters, var slaves) ->
           terminals.pair(terminal, path, masters, slaves);
       case FileStep.OpenTerminal(int id, var path, int flags) ->
@@ -352,6 +380,41 @@ public final class FileExecutor implements AutoCloseable {
     }
   }
 
+  private void watch(int fd, Inotify inotify) throws CheckpointException {
+    for (InotifyWatch watch : inotify.getWatchesList()) {
+      inside.require(
+          "choose the number of a watch",
+          Syscall.IOCTL,
+          fd,
+          INOTIFY_IOC_SETNEXTWD,
+          watch.getNumber());
+      inside.putString(watch.getPath());
+      int got =
+          inside.require(
+              "watch " + watch.getPath(),
+              Syscall.INOTIFY_ADD_WATCH,
+              fd,
+              inside.scratch(),
+              Integer.toUnsignedLong(watch.getMask()));
+      if (got != watch.getNumber()) {
+        throw new CheckpointException(
+            Outcome.FAILED,
+            "cannot watch %s as %d: the kernel gave %d"
+                .formatted(watch.getPath(), watch.getNumber(), got));
+      }
+    }
+  }
+
+  /// mq_open(2) takes the name without the slash.
+  private void messageQueue(int id, String name, int flags) throws CheckpointException {
+    inside.putString(name.substring(1));
+    long fd = inside.calls().call(Syscall.MQ_OPEN, inside.scratch(), openable(flags), 0, 0);
+    if (Kernel.isError(fd)) {
+      throw Inside.cannotOpen("message queue " + name, (int) -fd);
+    }
+    inside.hold(id, (int) fd);
+  }
+
   private void setFlags(int fd, int flags, Optional<Owner> owner) throws CheckpointException {
     if (owner.isPresent()) {
       if (owner.get().getPid() != 0) {
@@ -376,7 +439,9 @@ public final class FileExecutor implements AutoCloseable {
   private void lock(int fd, FileLock lock) throws CheckpointException {
     String what = "lock the file of fd " + fd;
     long result;
-    if (lock.getKind() == FileLock.Kind.KIND_FLOCK) {
+    if (lock.getKind() == FileLock.Kind.KIND_LEASE) {
+      result = inside.calls().call(Syscall.FCNTL, fd, Fcntl.F_SETLEASE, lock.getWrite() ? 1 : 0);
+    } else if (lock.getKind() == FileLock.Kind.KIND_FLOCK) {
       int how = (lock.getWrite() ? LOCK_EXCLUSIVE : LOCK_SHARED) | LOCK_NOW;
       result = inside.calls().call(Syscall.FLOCK, fd, how);
     } else {

@@ -83,6 +83,7 @@ public record FilePlan(
     private final Map<Integer, Terminal> terminals = new HashMap<>();
     private final List<FileStep> make = new ArrayList<>();
     private final List<FileStep> connections = new ArrayList<>();
+    private final List<FileStep> watches = new ArrayList<>();
     private final List<FileStep> last = new ArrayList<>();
     private final List<FileStep> timers = new ArrayList<>();
 
@@ -132,9 +133,16 @@ public record FilePlan(
       settings();
       List<FileStep> descriptors = new ArrayList<>(make);
       descriptors.addAll(lateSeals);
-      files.getObjectsList().forEach(each -> descriptors.add(new FileStep.StampObject(each)));
+      for (SharedObject object : files.getObjectsList()) {
+        if (object.getKind() != SharedObject.Kind.KIND_SYSV) {
+          descriptors.add(new FileStep.StampObject(object));
+        } else if (object.getRemoved()) {
+          descriptors.add(new FileStep.RemoveSegment(object));
+        }
+      }
       descriptors.add(new FileStep.CloseTemporary());
       locks();
+      last.addAll(watches);
       return new FilePlan(objects, seals, descriptors, last, timers);
     }
 
@@ -210,6 +218,16 @@ public record FilePlan(
             make.add(new FileStep.OpenTerminal(id, description.getTerminal().getPath(), flags));
           }
         }
+        case NETLINK_SOCKET ->
+            make.add(new FileStep.MakeNetlinkSocket(id, description.getNetlinkSocket(), flags));
+        case INOTIFY -> {
+          make.add(new FileStep.MakeInotify(id, flags));
+          watches.add(new FileStep.AddWatches(fd(description), description.getInotify()));
+        }
+        case PIDFD -> make.add(new FileStep.MakePidfd(id, description.getPidfd().getPid(), flags));
+        case MESSAGE_QUEUE ->
+            make.add(
+                new FileStep.OpenMessageQueue(id, description.getMessageQueue().getName(), flags));
         // Made with their other ends.
         case PIPE -> {}
         // Only standard ones are recorded as such.

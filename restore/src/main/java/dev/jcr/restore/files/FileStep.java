@@ -6,6 +6,8 @@ import dev.jcr.image.v1.EventFd;
 import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.FileLock;
 import dev.jcr.image.v1.InetSocket;
+import dev.jcr.image.v1.Inotify;
+import dev.jcr.image.v1.NetlinkSocket;
 import dev.jcr.image.v1.Owner;
 import dev.jcr.image.v1.PipeEnd;
 import dev.jcr.image.v1.SharedObject;
@@ -36,6 +38,7 @@ public sealed interface FileStep {
         case KIND_MEMFD -> "create memfd '" + object.getName() + "'" + size();
         case KIND_UNLINKED_FILE, KIND_FILE_COPY ->
             "create unlinked file " + object.getName() + size();
+        case KIND_SYSV -> "create System V segment " + object.getSegment() + size();
         case KIND_ANONYMOUS, KIND_UNSPECIFIED, UNRECOGNIZED ->
             "create shared memory " + object.getId() + size();
       };
@@ -209,6 +212,50 @@ public sealed interface FileStep {
     @Override
     public String describe() {
       return "start the TCP connection to " + Addresses.inet(socket.getRemote());
+    }
+  }
+
+  record MakeNetlinkSocket(int id, NetlinkSocket socket, int flags) implements FileStep {
+    @Override
+    public String describe() {
+      return "make a netlink socket of protocol " + socket.getProtocol();
+    }
+  }
+
+  record MakeInotify(int id, int flags) implements FileStep {
+    @Override
+    public String describe() {
+      return "make an inotify instance";
+    }
+  }
+
+  /// When all files are open: opening them would be an event.
+  record AddWatches(int fd, Inotify inotify) implements FileStep {
+    @Override
+    public String describe() {
+      return "fd " + fd + ": watch " + inotify.getWatchesCount() + " files";
+    }
+  }
+
+  record MakePidfd(int id, int pid, int flags) implements FileStep {
+    @Override
+    public String describe() {
+      return "make a pidfd of process " + pid;
+    }
+  }
+
+  record OpenMessageQueue(int id, String name, int flags) implements FileStep {
+    @Override
+    public String describe() {
+      return "open message queue " + name;
+    }
+  }
+
+  /// A System V segment that goes with its last attachment, when all are there.
+  record RemoveSegment(SharedObject object) implements FileStep {
+    @Override
+    public String describe() {
+      return "mark System V segment " + object.getSegment() + " for removal";
     }
   }
 

@@ -8,12 +8,16 @@ import dev.jcr.parasite.linux.Fcntl;
 import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.OpenFlags;
+import dev.jcr.parasite.linux.SharedMemory;
 import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.linux.SyscallException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.Map;
+import java.util.Set;
 import java.util.regex.Pattern;
 
 /// Shared objects in the new process: made empty, filled by jcr, opened and mapped by the process.
@@ -21,11 +25,15 @@ final class Objects {
   private static final int PROT_READ_WRITE = 3;
   private static final int MAP_SHARED_ANONYMOUS = 0x21;
   private static final int PERMISSIONS = 07777;
+  private static final long PAGE = 4096;
   private static final Pattern NAMELESS = Pattern.compile("#[0-9]+");
   private static final long UTIME_OMIT = 0x3ffffffe;
 
   private final Inside inside;
   private final Map<Integer, Integer> fds = new HashMap<>();
+
+  /// Segments that other processes have attached: their content is not the image's any more.
+  private final Set<Integer> inUse = new HashSet<>();
 
   /// Objects made by O_TMPFILE: true until a description has taken the one that made it.
   private final Map<Integer, Boolean> nameless = new HashMap<>();
@@ -49,6 +57,7 @@ final class Objects {
           case KIND_MEMFD -> memfd(object);
           case KIND_UNLINKED_FILE, KIND_FILE_COPY -> unlinked(object);
           case KIND_ANONYMOUS -> anonymous(object);
+          case KIND_SYSV -> segment(object);
           case KIND_UNSPECIFIED, UNRECOGNIZED ->
               throw new CheckpointException(
                   Outcome.IMAGE,
@@ -56,7 +65,8 @@ final class Objects {
         };
     int held = inside.lift(fd);
     fds.put(object.getId(), held);
-    if (object.getKind() == SharedObject.Kind.KIND_ANONYMOUS) {
+    if (object.getKind() == SharedObject.Kind.KIND_ANONYMOUS
+        || object.getKind() == SharedObject.Kind.KIND_SYSV) {
       return;
     }
     try (Fd local = inside.local(held)) {
@@ -87,6 +97,85 @@ final class Objects {
     }
   }
 
+  boolean isFresh(int objectId) {
+    return !inUse.contains(objectId);
+  }
+
+  /// A System V segment: the one that is there, or one with the same key and id.
+  private int segment(SharedObject object) throws CheckpointException {
+    int id = object.getSegment();
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment info = arena.allocate(SharedMemory.INFO_SIZE, 8);
+      long found = Kernel.raw(Syscall.SHMCTL, id, SharedMemory.IPC_STAT, info.address());
+      if (Kernel.isError(found)) {
+        create(object, info);
+      } else if (info.get(ValueLayout.JAVA_INT, SharedMemory.KEY) != object.getKey()
+          || info.get(ValueLayout.JAVA_LONG, SharedMemory.SIZE) != object.getSize()) {
+        throw new CheckpointException(
+            Outcome.FAILED,
+            "cannot create System V segment %d: another one has this id; remove it (ipcrm -m %d)"
+                .formatted(id, id));
+      } else if (info.get(ValueLayout.JAVA_LONG, SharedMemory.ATTACHED) > 0) {
+        inUse.add(object.getId());
+      }
+    }
+    long address = inside.calls().require("attach System V segment " + id, Syscall.SHMAT, id, 0, 0);
+    long end = address + (object.getSize() + PAGE - 1) / PAGE * PAGE;
+    int fd =
+        inside.open(
+            "/proc/" + inside.pid() + "/map_files/%x-%x".formatted(address, end),
+            Fd.O_RDWR | Fd.O_CLOEXEC);
+    inside.require("detach System V segment " + id, Syscall.SHMDT, address);
+    return fd;
+  }
+
+  /// With a chosen id: `/proc/sys/kernel/shm_next_id`, proc_sys_kernel(5).
+  private void create(SharedObject object, MemorySegment info) throws CheckpointException {
+    int id = object.getSegment();
+    try (Fd next = Fd.open("/proc/sys/kernel/shm_next_id", Fd.O_WRONLY, 0);
+        Arena arena = Arena.ofConfined()) {
+      String number = Integer.toString(id);
+      next.writeFully(arena.allocateFrom(number).asSlice(0, number.length()), 0);
+    } catch (SyscallException e) {
+      throw Inside.failure(e);
+    }
+    int got =
+        inside.require(
+            "create System V segment " + id,
+            Syscall.SHMGET,
+            object.getKey(),
+            object.getSize(),
+            SharedMemory.IPC_CREAT | SharedMemory.IPC_EXCL | (object.getMode() & 0777));
+    if (got != id) {
+      Kernel.raw(Syscall.SHMCTL, got, SharedMemory.IPC_RMID, 0);
+      throw new CheckpointException(
+          Outcome.FAILED, "cannot create System V segment " + id + ": the kernel gave " + got);
+    }
+    set(
+        "ask about System V segment " + id,
+        Syscall.SHMCTL,
+        id,
+        SharedMemory.IPC_STAT,
+        info.address());
+    info.set(ValueLayout.JAVA_INT, SharedMemory.UID, object.getUid());
+    info.set(ValueLayout.JAVA_INT, SharedMemory.GID, object.getGid());
+    set(
+        "set the owner of System V segment " + id,
+        Syscall.SHMCTL,
+        id,
+        SharedMemory.IPC_SET,
+        info.address());
+  }
+
+  static void remove(SharedObject object) throws CheckpointException {
+    set(
+        "mark System V segment " + object.getSegment() + " for removal",
+        Syscall.SHMCTL,
+        object.getSegment(),
+        SharedMemory.IPC_RMID,
+        0);
+  }
+
   private int memfd(SharedObject object) throws CheckpointException {
     inside.putString(object.getName());
     return inside.require(
@@ -99,8 +188,7 @@ final class Objects {
   /// Memory of a shared anonymous mapping has no call that opens it: it is mapped for a moment and
   /// opened by /proc/PID/map_files.
   private int anonymous(SharedObject object) throws CheckpointException {
-    long page = 4096;
-    long size = Math.max(page, (object.getSize() + page - 1) / page * page);
+    long size = Math.max(PAGE, (object.getSize() + PAGE - 1) / PAGE * PAGE);
     long address =
         inside
             .calls()

@@ -3,7 +3,9 @@ package dev.jcr.restore.files;
 import com.google.protobuf.ByteString;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.v1.Datagram;
 import dev.jcr.image.v1.InetSocket;
+import dev.jcr.image.v1.NetlinkSocket;
 import dev.jcr.image.v1.SocketOption;
 import dev.jcr.image.v1.SocketOptions;
 import dev.jcr.image.v1.UnixSocket;
@@ -19,6 +21,7 @@ import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.tcp.ConnectionLock;
 import dev.jcr.parasite.tcp.ConnectionMaker;
+import dev.jcr.parasite.tcp.ForgedPacket;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -35,6 +38,7 @@ final class SocketMaker implements AutoCloseable {
   private static final int SUN_PATH = 2;
   private static final int RECEIVING = 1;
   private static final int SENDING = 2;
+  private static final int POLLIN = 1;
   private static final int ROOMY = 16 << 20;
 
   private final Inside inside;
@@ -71,6 +75,8 @@ final class SocketMaker implements AutoCloseable {
       }
       fill(fdB, localB, a.getReceiveQueueList(), b.getOptions());
       fill(fdA, localA, b.getReceiveQueueList(), a.getOptions());
+      filter(localA, a.getOptions());
+      filter(localB, b.getOptions());
       if (second.isPresent()) {
         shutdown(localA, a.getShutdown());
         shutdown(localB, b.getShutdown());
@@ -109,6 +115,7 @@ final class SocketMaker implements AutoCloseable {
             inside.scratch(),
             peer.length);
       }
+      filter(local, socket.getOptions());
       shutdown(local, socket.getShutdown());
       flags(local, flags);
     }
@@ -227,8 +234,90 @@ final class SocketMaker implements AutoCloseable {
             fd,
             socket.getBacklog());
       }
+      fill(local, socket);
+      filter(local, socket.getOptions());
       shutdown(local, socket.getShutdown());
       flags(local, flags);
+    }
+  }
+
+  void netlink(int id, NetlinkSocket socket, int flags) throws CheckpointException {
+    int fd =
+        inside.hold(
+            id,
+            inside.require(
+                "make a netlink socket",
+                Syscall.SOCKET,
+                Sockets.AF_NETLINK,
+                socket.getType() | NEW_SOCKET,
+                socket.getProtocol()));
+    try (Fd local = inside.local(fd)) {
+      options(local, socket.getOptions());
+      if (socket.getPort() != 0) {
+        address("bind a netlink socket", Syscall.BIND, fd, socket.getPort(), socket.getGroups());
+      }
+      if (socket.getPeerPort() != 0) {
+        address("connect a netlink socket", Syscall.CONNECT, fd, socket.getPeerPort(), 0);
+      }
+      filter(local, socket.getOptions());
+      flags(local, flags);
+    }
+  }
+
+  /// struct sockaddr_nl.
+  private void address(String what, Syscall call, int fd, int port, int groups)
+      throws CheckpointException {
+    inside.putInts(Sockets.AF_NETLINK, port, groups);
+    inside.require(what, call, fd, inside.scratch(), 12);
+  }
+
+  /// Puts datagrams into the queue of a UDP socket, each from its sender.
+  private static void fill(Fd local, InetSocket socket) throws CheckpointException {
+    try {
+      for (Datagram datagram : socket.getDatagramsList()) {
+        ForgedPacket.datagram(
+            FdCalls.socketName(local.number()),
+            datagram.getSource().toByteArray(),
+            datagram.getContent().toByteArray());
+      }
+      if (socket.getDatagramsCount() > 0 && (FdCalls.poll(local.number(), POLLIN) & POLLIN) == 0) {
+        throw new CheckpointException(
+            Outcome.FAILED,
+            "cannot put "
+                + socket.getDatagramsCount()
+                + " datagrams into the queue of UDP "
+                + Addresses.inet(socket.getLocal())
+                + ": they did not arrive");
+      }
+    } catch (SyscallException e) {
+      throw Inside.failure(e);
+    }
+  }
+
+  /// The classic filter, when the queue is full of what came before it.
+  private static void filter(Fd local, SocketOptions options) throws CheckpointException {
+    byte[] program = options.getFilter().toByteArray();
+    if (program.length > 0) {
+      try (Arena arena = Arena.ofConfined()) {
+        MemorySegment code = arena.allocate(program.length, 8);
+        MemorySegment.copy(program, 0, code, ValueLayout.JAVA_BYTE, 0, program.length);
+        // struct sock_fprog: u16 length, pointer.
+        MemorySegment fprog = arena.allocate(16, 8);
+        fprog.set(ValueLayout.JAVA_SHORT, 0, (short) (program.length / 8));
+        fprog.set(ValueLayout.JAVA_LONG, 8, code.address());
+        long result =
+            FdCalls.setSocketOption(
+                local.number(),
+                Sockets.SOL_SOCKET,
+                Sockets.SO_ATTACH_FILTER,
+                fprog.toArray(ValueLayout.JAVA_BYTE));
+        if (Kernel.isError(result)) {
+          throw Inside.failure("attach a socket filter", result);
+        }
+      }
+      if (options.getFilterLocked()) {
+        FdCalls.setSocketInt(local.number(), Sockets.SOL_SOCKET, Sockets.SO_LOCK_FILTER, 1);
+      }
     }
   }
 
@@ -256,6 +345,7 @@ final class SocketMaker implements AutoCloseable {
       throw failure(socket, e);
     }
     buffers(local, socket.getOptions());
+    filter(local, socket.getOptions());
     flags(local, flags);
   }
 

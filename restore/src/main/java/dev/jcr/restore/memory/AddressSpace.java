@@ -17,6 +17,7 @@ import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.FileName;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Prctl;
+import dev.jcr.parasite.linux.SharedMemory;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.procfs.MapsEntry;
 import dev.jcr.parasite.procfs.Proc;
@@ -29,6 +30,7 @@ import java.util.List;
 /// Builds the mappings of a new process by calls made inside it.
 public final class AddressSpace {
   private static final int PROT_WRITE = 2;
+  private static final int PROT_EXEC = 4;
   private static final int PROT_ALL = 7;
   private static final int MAP_SHARED = 1;
   private static final int MAP_PRIVATE = 2;
@@ -170,6 +172,21 @@ public final class AddressSpace {
                   vma.hasFile() ? " of " + vma.getFile().getPath() : "",
                   reason));
     }
+  }
+
+  /// shmat(2): a mapping of a whole System V segment.
+  public void attach(Vma vma, int segment) throws CheckpointException {
+    int flags =
+        (vma.getMayWrite() ? 0 : SharedMemory.SHM_RDONLY)
+            | ((vma.getProtection() & PROT_EXEC) != 0 ? SharedMemory.SHM_EXEC : 0);
+    String what = "System V segment " + segment;
+    process.require("attach " + what, Syscall.SHMAT, segment, vma.getStart(), flags);
+    process.require(
+        "protect " + what,
+        Syscall.MPROTECT,
+        vma.getStart(),
+        vma.getEnd() - vma.getStart(),
+        vma.getProtection());
   }
 
   /// Mappings of one file follow each other: the last file stays open.

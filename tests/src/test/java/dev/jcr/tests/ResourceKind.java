@@ -1,0 +1,150 @@
+package dev.jcr.tests;
+
+import dev.jcr.image.v1.Description.KindCase;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Set;
+
+/// Everything one process can hold, what becomes of it, and the target programs that prove it. The
+/// table in tests/RESOURCES.md is made from this.
+@SuppressWarnings("ImmutableEnumChecker") // both are unmodifiable
+enum ResourceKind {
+  ANONYMOUS_MEMORY("memory", "private anonymous memory", "zoo mem_none", "zoo mem_sparse"),
+  SHARED_MEMORY("memory", "shared anonymous memory", "zoo mem_shared", "zoo mem_shared_twice"),
+  FILE_MAPPING("memory", "file mappings", "zoo mem_file_private", "zoo mem_file_shared"),
+  BEYOND_END("memory", "mappings beyond the end of a file", "zoo mem_beyond_end"),
+  MEMFD("memory", "memfd with seals", "zoo mem_memfd", "zoo mem_memfd_sealed"),
+  POSIX_SHM("memory", "POSIX shared memory", "zoo mem_posix_shm"),
+  SYSV_SHM("memory", "System V shared memory", "ranges sysv", "ranges sysvgone"),
+  GUARD_REGIONS("memory", "guard regions (MADV_GUARD_INSTALL)", "ranges guard", "ranges guardfile"),
+  SEALED("memory", "sealed mappings (mseal)", "ranges sealed"),
+  LOCKED("memory", "locked memory", "zoo mem_locked"),
+  LOCK_FUTURE("memory", "mlockall", "ranges lockfuture", "ranges lockonfault"),
+  GROWS_DOWN("memory", "mappings that grow down", "zoo mem_growsdown"),
+  ADVICE("memory", "advice: fork, dump, wipe, order", "zoo mem_advice"),
+  HUGE_PAGES("memory", "transparent huge pages", "zoo mem_huge"),
+  MERGEABLE("memory", "mergeable memory (KSM)", "zoo mem_merge"),
+  NAMES("memory", "names of mappings", "zoo mem_named"),
+  HEAP_STACK("memory", "heap and stack", "zoo mem_brk", "zoo mem_deep_stack"),
+  HUGE_TLB("memory", "huge TLB pages", "huge TLB pages are not supported yet"),
+  SECRET_MEMORY("memory", "memfd_secret", "secret memory (memfd_secret) cannot be read"),
+  USERFAULTFD("memory", "userfaultfd", "a userfaultfd is not restorable"),
+  NUMA_POLICY("memory", "NUMA policies", "its NUMA policy is not supported yet"),
+  PROTECTION_KEYS("memory", "protection keys", "it has protection keys, not supported yet"),
+  REGULAR_FILE("files", "regular files", Set.of(KindCase.REGULAR), "files", "zoo file_append"),
+  UNLINKED_FILE("files", "removed files", "zoo file_unlinked_hole", "zoo file_tmpfile"),
+  DIRECTORY("files", "directories half read", Set.of(KindCase.DIRECTORY), "zoo file_directory"),
+  PATH_ONLY(
+      "files", "O_PATH", Set.of(KindCase.PATH_ONLY), "zoo file_path_only", "zoo file_symlink"),
+  DEVICE("files", "/dev/null and its like", Set.of(KindCase.DEVICE), "zoo file_devices"),
+  FIFO("files", "FIFOs with content", "pipes fifo", "zoo pipe_one_fd"),
+  LOCKS("files", "flock, record and description locks", "locks", "zoo file_record_locks"),
+  LEASES("files", "leases", "objects lease"),
+  OWNERS("files", "owners and signals of descriptors", "zoo file_owner"),
+  SHARED_OFFSETS(
+      "files", "shared offsets, close-on-exec", "zoo file_shared_offset", "zoo file_cloexec"),
+  TERMINAL("files", "terminals and ptys", Set.of(KindCase.TERMINAL), "pty quiet", "pty queued"),
+  INHERITED("files", "standard descriptors from outside", Set.of(KindCase.INHERITED), "files"),
+  BLOCK_DEVICE("files", "block devices", "a block device is not restorable"),
+  PIPE(
+      "kernel objects",
+      "pipes, packets too",
+      Set.of(KindCase.PIPE),
+      "pipes pipe",
+      "zoo pipe_packets"),
+  EVENTFD("kernel objects", "eventfd", Set.of(KindCase.EVENTFD), "pipes eventfd", "zoo event_full"),
+  TIMERFD(
+      "kernel objects", "timerfd", Set.of(KindCase.TIMERFD), "pipes timerfd", "zoo timer_cancel"),
+  SIGNALFD("kernel objects", "signalfd", Set.of(KindCase.SIGNALFD), "zoo signalfd_pending"),
+  EPOLL("kernel objects", "epoll", Set.of(KindCase.EPOLL), "pipes epoll", "zoo epoll_nested"),
+  MEMORY_FILE("kernel objects", "memfd descriptors", Set.of(KindCase.MEMFD), "pipes memfd"),
+  INOTIFY(
+      "kernel objects",
+      "inotify",
+      Set.of(KindCase.INOTIFY),
+      "objects inotify",
+      "objects inotifyfile"),
+  PIDFD("kernel objects", "pidfd of the process itself", Set.of(KindCase.PIDFD), "objects pidfd"),
+  MESSAGE_QUEUE(
+      "kernel objects", "POSIX message queues", Set.of(KindCase.MESSAGE_QUEUE), "objects mq"),
+  INOTIFY_EVENTS(
+      "kernel objects", "unread inotify events", "an inotify instance with unread events"),
+  FANOTIFY("kernel objects", "fanotify", "a fanotify group is not restorable"),
+  IO_URING("kernel objects", "io_uring", "an io_uring instance is not restorable"),
+  PERF("kernel objects", "perf events", "a perf event is not restorable"),
+  OTHER_ANONYMOUS("kernel objects", "other anonymous inodes", "refused by their name in /proc"),
+  UNIX_PAIR(
+      "sockets", "unix socket pairs with queues", Set.of(KindCase.UNIX_SOCKET), "sockets pairs"),
+  UNIX_BOUND(
+      "sockets", "bound and listening unix sockets", "zoo unix_listener", "zoo unix_abstract"),
+  UNIX_OUTSIDE(
+      "sockets", "unix connections to outside", "a unix socket connected to another process"),
+  UNIX_DESCRIPTORS(
+      "sockets", "descriptors in unix queues", "a unix socket with descriptors in its queue"),
+  TCP_LISTEN(
+      "sockets", "listening TCP", Set.of(KindCase.INET_SOCKET), "sockets tcp", "tcp options"),
+  TCP_CONNECTION("sockets", "established TCP", "tcp queues4", "tcp queues6", "tcp queuesmapped"),
+  TCP_CLOSING("sockets", "half-closed and closing TCP", "tcp half", "tcp closing"),
+  TCP_CONNECTING("sockets", "TCP that is connecting", "tcp connecting"),
+  TCP_OUTSIDE("sockets", "TCP with a peer outside", "tcp peer4", "tcp peer6", "tcp peermapped"),
+  TCP_NOT_ACCEPTED("sockets", "connections not accepted yet", "connections not yet accepted"),
+  TCP_ULP("sockets", "TLS and the like in the kernel", "in the kernel is not restorable"),
+  UDP("sockets", "UDP with its queue", "sockets udp", "objects udpqueue", "objects udpqueue6"),
+  RAW("sockets", "raw and ping sockets", "objects raw", "objects ping"),
+  NETLINK(
+      "sockets",
+      "netlink",
+      Set.of(KindCase.NETLINK_SOCKET),
+      "objects netlink",
+      "objects netlinkgroup"),
+  SOCKET_FILTER("sockets", "classic socket filters", "objects filter"),
+  MULTICAST("sockets", "multicast memberships", "objects multicast", "objects multicast6"),
+  PACKET("sockets", "packet and other families", "a socket of family"),
+  REGISTERS("threads", "registers", "torture_regs spin", "torture_regs futex"),
+  THREADS("threads", "threads, names, local storage", "threads", "zoo thread_hundred"),
+  FUTEXES("threads", "mutexes, conditions, robust lists", "zoo thread_mutex", "zoo thread_robust"),
+  RSEQ("threads", "restartable sequences", "rseq"),
+  BLOCKED_CALLS("threads", "blocked system calls", "zoo wait_poll", "zoo wait_sigwait"),
+  SECCOMP("threads", "seccomp filters", "seccomp filter", "seccomp threads", "seccomp privileged"),
+  SCHEDULING("threads", "scheduling, affinity, I/O priority", "zoo id_fifo", "zoo id_ioprio"),
+  SIGNALS("signals", "actions, masks, pending signals", "signals", "zoo sig_queue"),
+  SIGNAL_STACK("signals", "alternate stacks", "zoo sig_stack"),
+  HANDLER("signals", "running in a handler", "in_handler"),
+  TIMERS("signals", "interval and POSIX timers", "timers", "zoo timer_posix", "zoo timer_thread"),
+  CREDENTIALS("identity", "ids, groups, capabilities", "identity root", "zoo id_capabilities"),
+  LIMITS("identity", "resource limits", "zoo id_limits"),
+  SETTINGS("identity", "prctl settings", "zoo id_slack", "zoo id_thp", "zoo id_mdwe"),
+  DIRECTORIES("identity", "working directory, umask", "zoo id_cwd", "zoo id_umask"),
+  CHROOT("identity", "changed root directory", "a changed root directory is not supported yet"),
+  NAMESPACES("identity", "other namespaces than jcr's", "it is not the one jcr runs in"),
+  CHILDREN("identity", "child processes", "process trees are not supported"),
+  CGROUP("identity", "control groups", "counter"),
+  KEYRINGS("identity", "keyrings, Landlock", "not looked at");
+
+  final String group;
+  final String title;
+  final Set<KindCase> descriptions;
+
+  /// Cases of [TargetProgramsTest]; or one text: why not.
+  final List<String> proofs;
+
+  ResourceKind(String group, String title, String... proofs) {
+    this(group, title, Set.of(), proofs);
+  }
+
+  ResourceKind(String group, String title, Set<KindCase> descriptions, String... proofs) {
+    this.group = group;
+    this.title = title;
+    this.descriptions = descriptions;
+    this.proofs = List.of(proofs);
+  }
+
+  /// Restored; else refused, or not looked at.
+  boolean isRestored(Set<String> cases) {
+    return Arrays.stream(proofs.toArray(String[]::new)).allMatch(cases::contains);
+  }
+
+  boolean isIgnored() {
+    return proofs.getFirst().equals("not looked at");
+  }
+}

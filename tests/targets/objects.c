@@ -1,0 +1,302 @@
+// Kernel objects behind descriptors.
+//
+//   objects DIR inotify|inotifyfile|pidfd|mq|lease|udpqueue|udpqueue6|udpany|filter|raw|ping|netlink|netlinkgroup|multicast|multicast6
+#include "jcrtest.h"
+#include <arpa/inet.h>
+#include <linux/filter.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <mqueue.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/inotify.h>
+#include <sys/socket.h>
+
+static const char *part;
+static void set(int fd, int level, int name, int value) { MUST(setsockopt(fd, level, name, &value, sizeof value)); }
+static int option(int fd, int level, int name) {
+  int value = -1;
+  socklen_t size = sizeof value;
+  MUST(getsockopt(fd, level, name, &value, &size));
+  return value;
+}
+
+static void expect_event(int fd, int wd, uint32_t mask, const char *name) {
+  char buffer[4096] __attribute__((aligned(8)));
+  struct pollfd p = {fd, POLLIN, 0};
+  CHECK(poll(&p, 1, 5000) == 1, "no event");
+  ssize_t n = read(fd, buffer, sizeof buffer);
+  CHECK(n >= (ssize_t)sizeof(struct inotify_event), "read: %zd", n);
+  struct inotify_event *event = (void *)buffer;
+  CHECK(event->wd == wd && (event->mask & mask), "event of %d, mask %x, want %d %x", event->wd, event->mask, wd, mask);
+  if (name) CHECK(event->len && !strcmp(event->name, name), "event of another name");
+}
+
+static void inotify(int file) {
+  int fd = MUST(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+  char path[4096], other[4096];
+  snprintf(path, sizeof path, "%s/watched", jcr_dir), snprintf(other, sizeof other, "%s/other dir", jcr_dir);
+  if (file) close(MUST(open(path, O_CREAT | O_RDWR, 0666)));
+  else MUST(mkdir(path, 0777));
+  MUST(mkdir(other, 0777));
+  int dropped = MUST(inotify_add_watch(fd, "/", IN_UNMOUNT | IN_ATTRIB));
+  int first = MUST(inotify_add_watch(fd, path, file ? IN_MODIFY | IN_ATTRIB : IN_CREATE | IN_DELETE));
+  MUST(inotify_rm_watch(fd, dropped));
+  int second = MUST(inotify_add_watch(fd, other, IN_CREATE | IN_ONESHOT));
+  char buffer[4096];
+  ssize_t n = read(fd, buffer, sizeof buffer);  // IN_IGNORED of the dropped one
+  CHECK(n > 0 && read(fd, buffer, sizeof buffer) == -1 && errno == EAGAIN, "set-up: %zd", n);
+  ready();
+  wait_for_check();
+  CHECK(read(fd, buffer, sizeof buffer) == -1 && errno == EAGAIN, "an event that nobody caused");
+  if (file) {
+    int w = MUST(open(path, O_WRONLY));
+    CHECK(write(w, "x", 1) == 1, "write");
+    expect_event(fd, first, IN_MODIFY, NULL);
+  } else {
+    char inside[4200];
+    snprintf(inside, sizeof inside, "%s/new", path);
+    close(MUST(open(inside, O_CREAT | O_RDWR, 0666)));
+    expect_event(fd, first, IN_CREATE, "new");
+  }
+  char inside[4200];
+  snprintf(inside, sizeof inside, "%s/one", other);
+  close(MUST(open(inside, O_CREAT | O_RDWR, 0666)));
+  expect_event(fd, second, IN_CREATE, "one");
+  int next = MUST(inotify_add_watch(fd, "/", IN_UNMOUNT));
+  CHECK(next > second, "number %d after %d", next, second);
+  MUST(inotify_rm_watch(fd, first));
+  pass();
+}
+
+static void pidfd(void) {
+  int fd = syscall(434 /* pidfd_open */, getpid(), 0);
+  if (fd < 0) skip("no pidfd_open");
+  ready();
+  wait_for_check();
+  struct pollfd p = {fd, POLLIN, 0};
+  CHECK(poll(&p, 1, 0) == 0, "the process has ended, it says");
+  signal(SIGUSR2, SIG_IGN);
+  CHECK(syscall(424 /* pidfd_send_signal */, fd, SIGUSR2, NULL, 0) == 0, "send a signal: %s", strerror(errno));
+  char text[64], line[256];
+  snprintf(text, sizeof text, "/proc/self/fdinfo/%d", fd);
+  FILE *info = fopen(text, "r");
+  int pid = 0;
+  while (fgets(line, sizeof line, info)) sscanf(line, "Pid: %d", &pid);
+  CHECK(pid == getpid(), "pid %d", pid);
+  pass();
+}
+
+static void mq(void) {
+  char name[64];
+  snprintf(name, sizeof name, "/jcr-test-%d", (int)getpid());
+  struct mq_attr attributes = {.mq_maxmsg = 7, .mq_msgsize = 100};
+  mqd_t queue = mq_open(name, O_RDWR | O_CREAT | O_EXCL | O_NONBLOCK, 0600, &attributes);
+  if (queue < 0) skip("no POSIX message queues");
+  mqd_t writer = mq_open(name, O_WRONLY);
+  MUST(mq_send(queue, "low", 3, 1));
+  MUST(mq_send(queue, "high", 4, 9));
+  ready();
+  wait_for_check();
+  char buffer[100];
+  unsigned priority;
+  ssize_t n = mq_receive(queue, buffer, sizeof buffer, &priority);
+  CHECK(n == 4 && priority == 9 && !memcmp(buffer, "high", 4), "first message: %zd, %u", n, priority);
+  n = mq_receive(queue, buffer, sizeof buffer, &priority);
+  CHECK(n == 3 && priority == 1, "second message: %zd", n);
+  CHECK(mq_receive(queue, buffer, sizeof buffer, &priority) == -1 && errno == EAGAIN, "not O_NONBLOCK, or not empty");
+  MUST(mq_send(writer, "more", 4, 0));
+  CHECK(mq_receive(queue, buffer, sizeof buffer, NULL) == 4, "not one queue");
+  struct mq_attr now;
+  MUST(mq_getattr(queue, &now));
+  CHECK(now.mq_maxmsg == 7 && now.mq_msgsize == 100 && (now.mq_flags & O_NONBLOCK), "attributes");
+  mq_unlink(name);
+  pass();
+}
+
+static void lease(void) {
+  int fd = MUST(open(in_dir("leased"), O_RDONLY | O_CREAT, 0666));
+  if (fcntl(fd, F_SETLEASE, F_RDLCK)) skip("no leases here");
+  MUST(fcntl(fd, F_SETSIG, SIGUSR1));
+  sigset_t set;
+  sigemptyset(&set), sigaddset(&set, SIGUSR1);
+  sigprocmask(SIG_BLOCK, &set, NULL);
+  ready();
+  wait_for_check();
+  CHECK(fcntl(fd, F_GETLEASE) == F_RDLCK, "lease %d", fcntl(fd, F_GETLEASE));
+  CHECK(open(in_dir("leased"), O_WRONLY | O_NONBLOCK) == -1 && errno == EWOULDBLOCK, "the lease does not hold");
+  struct timespec patience = {5, 0};
+  CHECK(sigtimedwait(&set, NULL, &patience) == SIGUSR1, "no signal when the lease is broken");
+  MUST(fcntl(fd, F_SETLEASE, F_UNLCK));
+  pass();
+}
+
+static void udp_queue(int family, int any) {
+  int fd = MUST(socket(family, SOCK_DGRAM, 0)), sender = MUST(socket(family, SOCK_DGRAM, 0));
+  struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(any ? INADDR_ANY : INADDR_LOOPBACK)};
+  struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_addr = any ? in6addr_any : in6addr_loopback};
+  struct sockaddr *name = family == AF_INET ? (void *)&in : (void *)&in6;
+  socklen_t size = family == AF_INET ? sizeof in : sizeof in6;
+  if (bind(fd, name, size)) skip("no such address family here");
+  MUST(getsockname(fd, name, &size));
+  in.sin_addr.s_addr = htonl(INADDR_LOOPBACK), in6.sin6_addr = in6addr_loopback;
+  static char large[9000];
+  fill(large, sizeof large, 4);
+  MUST(sendto(sender, "first", 5, 0, name, size));
+  MUST(sendto(sender, large, sizeof large, 0, name, size));
+  MUST(sendto(sender, "third!", 6, 0, name, size));
+  struct sockaddr_storage from = {0}, expected = {0};
+  socklen_t length = sizeof expected;
+  MUST(getsockname(sender, (void *)&expected, &length));
+  nap(20);
+  ready();
+  wait_for_check();
+  static char buffer[10000];
+  length = sizeof from;
+  ssize_t n = recvfrom(fd, buffer, sizeof buffer, MSG_DONTWAIT, (void *)&from, &length);
+  CHECK(n == 5 && !memcmp(buffer, "first", 5), "first: %zd %s", n, strerror(errno));
+  CHECK(((struct sockaddr_in *)&from)->sin_port == ((struct sockaddr_in *)&expected)->sin_port, "sender");
+  n = recv(fd, buffer, sizeof buffer, MSG_DONTWAIT);
+  CHECK(n == sizeof large && !memcmp(buffer, large, n), "second: %zd", n);
+  n = recv(fd, buffer, sizeof buffer, MSG_DONTWAIT);
+  CHECK(n == 6 && !memcmp(buffer, "third!", 6), "third: %zd", n);
+  CHECK(recv(fd, buffer, sizeof buffer, MSG_DONTWAIT) == -1 && errno == EAGAIN, "a fourth");
+  MUST(sendto(sender, "again", 5, 0, name, size));
+  nap(20);
+  CHECK(recv(fd, buffer, sizeof buffer, MSG_DONTWAIT) == 5, "after");
+  pass();
+}
+
+// Takes datagrams of 4 bytes only.
+static void filter(void) {
+  int fd = MUST(socket(AF_INET, SOCK_DGRAM, 0)), sender = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+  struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t size = sizeof in;
+  MUST(bind(fd, (void *)&in, size));
+  MUST(getsockname(fd, (void *)&in, &size));
+  struct sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 12, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+      BPF_STMT(BPF_RET | BPF_K, 0),
+  };
+  struct sock_fprog program = {4, code};
+  MUST(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program));
+  set(fd, SOL_SOCKET, SO_LOCK_FILTER, 1);
+  ready();
+  wait_for_check();
+  char buffer[100];
+  MUST(sendto(sender, "wrong", 5, 0, (void *)&in, size));
+  MUST(sendto(sender, "good", 4, 0, (void *)&in, size));
+  nap(20);
+  CHECK(recv(fd, buffer, sizeof buffer, MSG_DONTWAIT) == 4, "the filter is lost");
+  CHECK(setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &program, sizeof program) == -1 && errno == EPERM, "not locked");
+  pass();
+}
+
+static unsigned short sum_of(const void *data, int size) {
+  unsigned sum = 0;
+  for (const unsigned short *at = data; size > 1; size -= 2) sum += *at++;
+  sum = (sum >> 16) + (sum & 0xffff);
+  return (unsigned short)~(sum + (sum >> 16));
+}
+
+static void ping(int type) {
+  if (type == SOCK_DGRAM) {
+    int range = open("/proc/sys/net/ipv4/ping_group_range", O_RDWR);
+    if (range < 0 || write(range, "0 0", 3) != 3) skip("ping sockets cannot be allowed");
+  }
+  int fd = socket(AF_INET, type, IPPROTO_ICMP);
+  if (fd < 0) skip("no raw sockets");
+  struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 7)};
+  if (type == SOCK_RAW) MUST(connect(fd, (void *)&in, sizeof in));
+  set(fd, IPPROTO_IP, IP_TTL, 33);
+  unsigned mask = ~1u;  // echo replies only
+  if (type == SOCK_RAW) MUST(setsockopt(fd, 255 /* SOL_RAW */, 1 /* ICMP_FILTER */, &mask, sizeof mask));
+  ready();
+  wait_for_check();
+  CHECK(option(fd, IPPROTO_IP, IP_TTL) == 33, "IP_TTL");
+  unsigned short packet[8] = {8, 0, htons(getpid() & 0xffff), htons(1)};
+  packet[1] = sum_of(packet, sizeof packet);
+  CHECK(sendto(fd, packet, sizeof packet, 0, (void *)&in, sizeof in) == sizeof packet, "send: %s", strerror(errno));
+  char answer[200];
+  struct pollfd p = {fd, POLLIN, 0};
+  CHECK(poll(&p, 1, 5000) == 1, "no echo");
+  ssize_t n = recv(fd, answer, sizeof answer, 0);
+  CHECK(n > 8 && answer[type == SOCK_RAW ? 20 : 0] == 0, "%zd bytes", n);
+  CHECK(recv(fd, answer, sizeof answer, MSG_DONTWAIT) == -1, "the filter is lost");
+  pass();
+}
+
+static void multicast(int six) {
+  int fd = MUST(socket(six ? AF_INET6 : AF_INET, SOCK_DGRAM, 0)), sender = MUST(socket(six ? AF_INET6 : AF_INET, SOCK_DGRAM, 0));
+  int one = 1;
+  struct in_addr loopback = {htonl(INADDR_LOOPBACK)};
+  struct sockaddr_in in = {.sin_family = AF_INET};
+  struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+  struct sockaddr *name = six ? (void *)&in6 : (void *)&in;
+  socklen_t size = six ? sizeof in6 : sizeof in;
+  MUST(bind(fd, name, size)), MUST(getsockname(fd, name, &size));
+  struct ip_mreqn request = {.imr_multiaddr.s_addr = htonl(0xe9fc0107), .imr_ifindex = 1};
+  struct ipv6_mreq request6 = {.ipv6mr_interface = 1};
+  inet_pton(AF_INET6, "ff01::4a43", &request6.ipv6mr_multiaddr);
+  if (six ? setsockopt(fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, &request6, sizeof request6) : setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &request, sizeof request))
+    skip("no multicast on the loopback interface");
+  MUST(six ? setsockopt(sender, IPPROTO_IPV6, IPV6_MULTICAST_IF, &one, sizeof one) : setsockopt(sender, IPPROTO_IP, IP_MULTICAST_IF, &loopback, sizeof loopback));
+  in.sin_addr = request.imr_multiaddr, in6.sin6_addr = request6.ipv6mr_multiaddr;
+  char text[8];
+  if (sendto(sender, "try", 3, 0, name, size) != 3) skip("no route for multicast");
+  CHECK(recv(fd, text, 8, 0) == 3, "set-up");
+  ready();
+  wait_for_check();
+  CHECK((six ? setsockopt(fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, &request6, sizeof request6) : setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &request, sizeof request)) == -1 && errno == EADDRINUSE, "the membership is lost");
+  CHECK(sendto(sender, "all", 3, 0, name, size) == 3, "send: %s", strerror(errno));
+  struct pollfd p = {fd, POLLIN, 0};
+  CHECK(poll(&p, 1, 5000) == 1 && recv(fd, text, 8, 0) == 3, "nothing for the group");
+  pass();
+}
+
+static void netlink(int group) {
+  int fd = MUST(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+  struct sockaddr_nl name = {.nl_family = AF_NETLINK, .nl_groups = group ? RTMGRP_LINK : 0};
+  MUST(bind(fd, (void *)&name, sizeof name));
+  socklen_t size = sizeof name;
+  MUST(getsockname(fd, (void *)&name, &size));
+  set(fd, SOL_NETLINK, NETLINK_EXT_ACK, 1);
+  ready();
+  wait_for_check();
+  struct sockaddr_nl now;
+  size = sizeof now;
+  MUST(getsockname(fd, (void *)&now, &size));
+  CHECK(now.nl_pid == name.nl_pid && now.nl_groups == name.nl_groups, "address %u %x", now.nl_pid, now.nl_groups);
+  CHECK(option(fd, SOL_NETLINK, NETLINK_EXT_ACK) == 1, "NETLINK_EXT_ACK");
+  struct {
+    struct nlmsghdr header;
+    struct rtgenmsg message;
+  } request = {{.nlmsg_len = NLMSG_LENGTH(sizeof(struct rtgenmsg)), .nlmsg_type = RTM_GETLINK, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP}, {AF_UNSPEC}};
+  CHECK(send(fd, &request, request.header.nlmsg_len, 0) > 0, "send: %s", strerror(errno));
+  char answer[8192];
+  CHECK(recv(fd, answer, sizeof answer, 0) > (ssize_t)sizeof(struct nlmsghdr), "no answer");
+  pass();
+}
+
+int main(int argc, char **argv) {
+  start(argc, argv);
+  part = argc > 2 ? argv[2] : "inotify";
+  if (!strcmp(part, "inotify")) inotify(0);
+  if (!strcmp(part, "inotifyfile")) inotify(1);
+  if (!strcmp(part, "pidfd")) pidfd();
+  if (!strcmp(part, "mq")) mq();
+  if (!strcmp(part, "lease")) lease();
+  if (!strcmp(part, "udpqueue")) udp_queue(AF_INET, 0);
+  if (!strcmp(part, "udpqueue6")) udp_queue(AF_INET6, 0);
+  if (!strcmp(part, "udpany")) udp_queue(AF_INET, 1);
+  if (!strcmp(part, "filter")) filter();
+  if (!strcmp(part, "raw")) ping(SOCK_RAW);
+  if (!strcmp(part, "ping")) ping(SOCK_DGRAM);
+  if (!strncmp(part, "multicast", 9)) multicast(!strcmp(part, "multicast6"));
+  if (!strcmp(part, "netlink")) netlink(0);
+  if (!strcmp(part, "netlinkgroup")) netlink(1);
+  fail("no part %s", part);
+}
