@@ -37,6 +37,33 @@ class DiffTest {
                     .isEqualTo("threads[tid=43].registers.x86_64.general[rip]: 0x1010 != 0x2000"));
   }
 
+  /// An arm64 image without pages in it.
+  private ImageReader withPagesOf(int bytes) throws Exception {
+    ProcessState.Builder state = SampleStates.aarch64().toBuilder();
+    state.getHostBuilder().setPageSize(bytes);
+    state.clearMemory();
+    state.getMemoryBuilder().setStartCode(0);
+    Path image = folder.resolve("pages of " + bytes);
+    try (ImageWriter writer = ImageWriter.create(image, Compression.COMPRESSION_NONE, 3, false)) {
+      writer.pages(bytes);
+      writer.state(state.build());
+      writer.commit(42, "x", Creation.getDefaultInstance());
+    }
+    return ImageReader.open(image);
+  }
+
+  @Test
+  void ofTwoPageSizesOnlyFieldsAreCompared() throws Exception {
+    try (ImageReader left = withPagesOf(4096);
+        ImageReader right = withPagesOf(16384)) {
+      Diff.Result result = Diff.of(left, right);
+      assertThat(result.pages()).isEmpty();
+      assertThat(result.fields())
+          .extracting(Diff.Difference::toString)
+          .containsExactly("host.page_size: 4096 bytes != 16384 bytes");
+    }
+  }
+
   private ImageReader image(String name, Compression compression, int[] pages) throws Exception {
     Path image = folder.resolve(name);
     try (ImageWriter writer = ImageWriter.create(image, compression, 3, false)) {
