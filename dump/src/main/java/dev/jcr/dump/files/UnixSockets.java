@@ -71,7 +71,9 @@ final class UnixSockets {
       if (!peer(scene, file, description, diag, fd, name, socket)) {
         return;
       }
-    } else if (diag.state() == Sockets.TCP_ESTABLISHED) {
+    } else if (diag.state() == Sockets.TCP_ESTABLISHED
+        // A bound datagram socket is in this state when another has connected to it.
+        && (diag.type() != Sockets.SOCK_DGRAM || name.length == 0)) {
       socket.setPeerClosed(true);
     }
     if (!scene.running() && !socket.getListening()) {
