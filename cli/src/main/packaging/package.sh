@@ -19,7 +19,7 @@ mkdir -p "$out/lib" "$out/share"
 
 # Options of every start, chosen by measurement (cli/README.md). Warnings of the JVM itself would
 # land on stdout, which is data.
-jvm_options="-XX:+UnlockDiagnosticVMOptions -XX:ArchiveRelocationMode=0 -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData -XX:MaxDirectMemorySize=1t \
+jvm_options="-XX:+UnlockDiagnosticVMOptions -XX:ArchiveRelocationMode=0 -XX:+UseSerialGC -XX:-UsePerfData -XX:MaxDirectMemorySize=1t \
 -Xlog:disable -Xlog:all=error:stderr --enable-native-access=ALL-UNNAMED \
 --sun-misc-unsafe-memory-access=allow"
 
@@ -65,7 +65,7 @@ chmod 755 "$out/jcr"
 home=$out
 eval "class_path=\"$class_path\""
 # shellcheck disable=SC2086
-plain="$out/runtime/bin/java $jvm_options -DZstdNativePath=$out/lib/libzstd-jni.so -Djcr.launcher=$out/jcr"
+plain="$out/runtime/bin/java -XX:TieredStopAtLevel=1 $jvm_options -DZstdNativePath=$out/lib/libzstd-jni.so -Djcr.launcher=$out/jcr"
 # shellcheck disable=SC2086
 $plain -cp "$class_path" dev.jcr.cli.Documents "$out/share"
 rm -rf "$target/generated"

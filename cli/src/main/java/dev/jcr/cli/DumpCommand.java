@@ -74,6 +74,20 @@ final class DumpCommand implements Callable<Integer> {
         converter = Codec.Converter.class,
         description = "none, zstd or zstd:LEVEL (default: ${DEFAULT-VALUE}).")
     private Codec codec;
+
+    @Option(
+        names = "--prev-images-dir",
+        paramLabel = "DIR",
+        description =
+            "Hold only what was written since this image of jcr pre-dump (or of a dump with"
+                + " --track-mem); relative to the image folder, or absolute.")
+    private @Nullable Path parent;
+
+    @Option(
+        names = "--track-mem",
+        description =
+            "Track what is written from here on, for the next --prev-images-dir; only with -R.")
+    private boolean trackMemory;
   }
 
   static final class ProcessOptions {
@@ -95,6 +109,11 @@ final class DumpCommand implements Callable<Integer> {
           CheckpointException.Outcome.USAGE,
           "cannot read the command line: -R and -s exclude each other; see jcr dump --help");
     }
+    if (image.trackMemory && !process.leaveRunning) {
+      throw new CheckpointException(
+          CheckpointException.Outcome.USAGE,
+          "cannot read the command line: --track-mem needs -R; see jcr dump --help");
+    }
     Path directory = image.directory == null ? defaultDirectory() : image.directory;
     Afterwards afterwards =
         process.leaveRunning
@@ -108,12 +127,15 @@ final class DumpCommand implements Callable<Integer> {
             image.codec.compression(),
             image.codec.level(),
             connections.policy(),
-            true);
+            true,
+            image.parent,
+            image.trackMemory);
     PrintWriter out = spec.commandLine().getOut();
     DumpReport report;
     try (Progress progress = new Progress(spec.commandLine().getErr())) {
       report = Dump.run(options, progress);
     }
+    report.notes().forEach(note -> spec.commandLine().getErr().println("jcr: note: " + note));
     if (json) {
       out.println(json(report, afterwards));
     } else {
@@ -144,13 +166,14 @@ final class DumpCommand implements Callable<Integer> {
                 Units.microseconds(s.getTotalTime()),
                 Units.microseconds(s.getFrozenTime())));
     out.println(
-        "  image     %s, pages %d of %d stored in %s, %d zero"
+        "  image     %s, pages %d of %d stored in %s, %d zero%s"
             .formatted(
                 Units.bytes(s.getImageBytes()),
                 s.getPagesWritten(),
                 s.getPagesScanned(),
                 Units.bytes(s.getPagesBytesStored()),
-                s.getPagesZero()));
+                s.getPagesZero(),
+                s.getPagesParent() == 0 ? "" : ", %d unchanged".formatted(s.getPagesParent())));
     out.println(
         "  process   %s, %s, %s"
             .formatted(
@@ -194,6 +217,7 @@ final class DumpCommand implements Callable<Integer> {
                 .put("pages_scanned", s.getPagesScanned())
                 .put("pages_written", s.getPagesWritten())
                 .put("pages_zero", s.getPagesZero())
+                .put("pages_parent", s.getPagesParent())
                 .put("pages_bytes_stored", s.getPagesBytesStored())
                 .put("threads", s.getThreads())
                 .put("vmas", s.getVmas())

@@ -18,6 +18,10 @@ public final class Main {
       List.of(
           new Verb("dump", DumpCommand::new),
           new Verb("restore", RestoreCommand::new),
+          new Verb("pre-dump", PreDumpCommand::new),
+          new Verb("merge", MergeCommand::new),
+          new Verb("migrate", MigrateCommand::new),
+          new Verb("serve", ServeCommand::new),
           new Verb("check", CheckCommand::new),
           new Verb("show", ShowCommand::new),
           new Verb("diff", DiffCommand::new),

@@ -120,7 +120,8 @@ final class RestoreCommand implements Callable<Integer> {
   @Override
   public Integer call() throws CheckpointException {
     RestoreOptions options =
-        new RestoreOptions(directory, process.leaveStopped, process.detach, network.changes());
+        new RestoreOptions(
+            directory, process.leaveStopped, process.detach, network.changes(), false);
     PrintWriter out = spec.commandLine().getOut();
     if (process.dryRun) {
       List<String> steps = Restore.describePlan(options);

@@ -8,6 +8,8 @@ import dev.jcr.image.codec.ImageReader;
 import dev.jcr.image.inspect.Describe;
 import dev.jcr.image.v1.Arch;
 import dev.jcr.image.v1.Manifest;
+import dev.jcr.image.v1.PageKind;
+import dev.jcr.image.v1.PageRun;
 import dev.jcr.image.v1.Part;
 import dev.jcr.image.v1.ProcessState;
 import java.io.PrintWriter;
@@ -155,11 +157,21 @@ final class ShowCommand implements Callable<Integer> {
     long mapped =
         state.getMemory().getVmasList().stream().mapToLong(v -> v.getEnd() - v.getStart()).sum();
     out.println(
-        "memory       %s in %s, %d pages stored"
+        "memory       %s in %s, %d pages stored%s"
             .formatted(
                 Units.bytes(mapped),
                 Units.count(state.getMemory().getVmasCount(), "mapping"),
-                image.pagemap().getChunksList().stream().mapToLong(c -> c.getPages()).sum()));
+                image.pagemap().getSpacesList().stream()
+                    .flatMap(space -> space.getRunsList().stream())
+                    .filter(run -> run.getKind() == PageKind.PAGE_STORED)
+                    .mapToLong(PageRun::getPages)
+                    .sum(),
+                image.pages().depth() == 1
+                    ? ""
+                    : " in a chain of %s from %s on"
+                        .formatted(
+                            Units.count(image.pages().depth(), "image"),
+                            manifest.getParent().getPath())));
     out.println(
         "descriptors  "
             + (state.getFiles().getDescriptorsCount() == 0

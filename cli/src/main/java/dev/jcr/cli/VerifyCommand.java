@@ -45,6 +45,7 @@ final class VerifyCommand implements Callable<Integer> {
               .put("comm", report.manifest().getComm())
               .put("bytes", report.bytes())
               .put("chunks", report.chunks())
+              .put("images", report.images())
               .put("stored_pages", report.storedPages())
               .put("zero_pages", report.zeroPages())
               .put("threads", report.threads())
@@ -52,7 +53,7 @@ final class VerifyCommand implements Callable<Integer> {
               .put("descriptors", report.descriptors()));
     } else {
       out.println(
-          "%s is whole: process %d (%s), %s, %s, %s; %s, %d pages stored in %s, %d zero"
+          "%s is whole: process %d (%s), %s, %s, %s; %s, %d pages stored in %s%s, %d zero"
               .formatted(
                   directory,
                   report.manifest().getPid(),
@@ -63,6 +64,7 @@ final class VerifyCommand implements Callable<Integer> {
                   Units.bytes(report.bytes()),
                   report.storedPages(),
                   Units.count(report.chunks(), "chunk"),
+                  report.images() == 1 ? "" : " of " + Units.count(report.images(), "image"),
                   report.zeroPages()));
     }
     return ExitCode.OK;

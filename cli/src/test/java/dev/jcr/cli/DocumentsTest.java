@@ -24,7 +24,11 @@ final class DocumentsTest {
             "jcr-demo.1",
             "jcr-diff.1",
             "jcr-dump.1",
+            "jcr-merge.1",
+            "jcr-migrate.1",
+            "jcr-pre-dump.1",
             "jcr-restore.1",
+            "jcr-serve.1",
             "jcr-show.1",
             "jcr-verify.1",
             "jcr.1");

@@ -7,6 +7,8 @@ import dev.jcr.dump.files.FileCollector;
 import dev.jcr.dump.identity.IdentityCollector;
 import dev.jcr.dump.memory.FileCopies;
 import dev.jcr.dump.memory.PageDumper;
+import dev.jcr.dump.memory.WatchedMemory;
+import dev.jcr.dump.memory.WriteTracker;
 import dev.jcr.dump.signals.SignalCollector;
 import dev.jcr.dump.threads.CriticalSections;
 import dev.jcr.dump.threads.RegisterCollector;
@@ -46,6 +48,7 @@ import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.PageScan;
 import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.linux.Userfault;
 import dev.jcr.parasite.procfs.MapsEntry;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.procfs.ProcStat;
@@ -69,6 +72,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /// The live process as a value: everything that is read between stop and thaw. Confined to the
@@ -94,6 +98,8 @@ final class Collector implements AutoCloseable {
   private final Map<Integer, InterruptedCall> putBack = new HashMap<>();
   private final Map<Integer, long[]> aborted = new HashMap<>();
   private final Statistics.Builder statistics = Statistics.newBuilder();
+  private @Nullable WriteTracker tracker;
+  private boolean trackAgain;
   private long caught;
 
   private Collector(
@@ -174,6 +180,79 @@ final class Collector implements AutoCloseable {
     return statistics;
   }
 
+  /// Leaves to the last image what was not written since.
+  ///
+  /// @param again go on tracking behind this image
+  void track(WriteTracker writes, boolean again) {
+    tracker = writes;
+    trackAgain = again;
+  }
+
+  /// Makes a userfaultfd of a frozen process's address space and takes it over; the process has no
+  /// trace of it. The state returned is only good for [#thaw].
+  ///
+  /// @param stoppedAt System.nanoTime of the stop
+  ProcessState makeUserfault(Freeze freeze, long stoppedAt, Consumer<Userfault> taker)
+      throws CheckpointException, IOException {
+    requireSame();
+    Map<Integer, InterruptedCall> calls = interrupted(freeze);
+    StoppedThread leader = freeze.leader();
+    InterruptedCall leaderCall = call(calls, leader);
+    ProcessState.Builder state = ProcessState.newBuilder();
+    try (Infection infection =
+        Infection.begin(
+            machine, memory, gadgets, stackBottom(freeze), leader, leaderCall, taken(freeze))) {
+      List<SignalAction> actions;
+      try (Infection.InfectedThread inside = infection.enter(leader, leaderCall)) {
+        actions = SignalCollector.actions(inside);
+        long number =
+            inside.require(
+                "make a userfaultfd", Syscall.USERFAULTFD, Fd.O_CLOEXEC | Userfault.USER_MODE_ONLY);
+        try (Fd pidFd = Fd.ofProcess(pid)) {
+          Fd.duplicateOf(pidFd, (int) number).map(Userfault::new).ifPresent(taker);
+        } finally {
+          inside.call(Syscall.CLOSE, number);
+        }
+      }
+      Map<Integer, SignalAction> byNumber = new HashMap<>();
+      actions.forEach(action -> byNumber.put(action.getSignal(), action));
+      List<PendingSignal> shared = SignalCollector.pending(leader.tracee(), true);
+      for (StoppedThread thread : freeze.threads()) {
+        InterruptedCall call = settled(thread, calls, byNumber, shared);
+        long remaining =
+            sleepClock.remaining(thread.tid(), call, machine.arch(), memory, stoppedAt);
+        state.addThreads(
+            Thread.newBuilder()
+                .setTid(thread.tid())
+                .setBlockedCall(ThreadCollector.blocked(call, remaining)));
+        try (Infection.InfectedThread _ = infection.enter(thread, call)) {
+          // Nothing to do: as after a dump, it goes on from what was decided.
+        }
+      }
+      infection.end();
+    }
+    return state.build();
+  }
+
+  /// The final decision about a thread's call, now that the handlers are known.
+  private InterruptedCall settled(
+      StoppedThread thread,
+      Map<Integer, InterruptedCall> calls,
+      Map<Integer, SignalAction> actions,
+      List<PendingSignal> shared)
+      throws CheckpointException {
+    Optional<InterruptedCall.Handler> handler =
+        handler(thread, shared)
+            .map(signal ->
+                new InterruptedCall.Handler((flags(actions.get(signal)) & SA_RESTART) != 0));
+    InterruptedCall call = handler.isEmpty() ? call(calls, thread) : decide(thread, handler);
+    calls.put(thread.tid(), call);
+    if (call.kind() == InterruptedCall.Kind.PUT_BACK) {
+      putBack.put(thread.tid(), call);
+    }
+    return call;
+  }
+
   /// The state of a frozen process; page contents go to `pages`. Nothing injected is left.
   ///
   /// @param stoppedAt System.nanoTime of the stop
@@ -209,16 +288,7 @@ final class Collector implements AutoCloseable {
       actions.forEach(action -> byNumber.put(action.getSignal(), action));
       List<PendingSignal> shared = SignalCollector.pending(leader.tracee(), true);
       for (StoppedThread thread : freeze.threads()) {
-        InterruptedCall plain = call(calls, thread);
-        Optional<InterruptedCall.Handler> handler =
-            handler(thread, shared)
-                .map(signal ->
-                    new InterruptedCall.Handler((flags(byNumber.get(signal)) & SA_RESTART) != 0));
-        InterruptedCall call = handler.isEmpty() ? plain : decide(thread, handler);
-        calls.put(thread.tid(), call);
-        if (call.kind() == InterruptedCall.Kind.PUT_BACK) {
-          putBack.put(thread.tid(), call);
-        }
+        InterruptedCall call = settled(thread, calls, byNumber, shared);
         long remaining =
             sleepClock.remaining(thread.tid(), call, machine.arch(), memory, stoppedAt);
         Thread.Builder collected;
@@ -236,6 +306,7 @@ final class Collector implements AutoCloseable {
     }
     List<Smaps> smaps = proc.smaps();
     refuse(VmaCollector.problems(smaps));
+    refuse(WatchedMemory.problems(smaps, scan));
     Files files;
     List<Loss> losses;
     List<Vma> vmas;
@@ -250,7 +321,7 @@ final class Collector implements AutoCloseable {
                   mapping -> collected.objectFor(mapping.start(), mapping.end(), mapping.path())),
               scan);
       memdump = System.nanoTime();
-      dumper.dump(vmas, scan);
+      dumper.dump(vmas, scan, tracker, trackAgain);
       tags = new MemoryTags(leader.tracee(), host.getPageSize()).read(vmas, scan);
       files = collected.files();
       losses = collected.losses();
@@ -530,7 +601,7 @@ final class Collector implements AutoCloseable {
     return 0;
   }
 
-  private static Vdso vdso(ProcessMemory memory, List<Vma> vmas) throws CheckpointException {
+  static Vdso vdso(ProcessMemory memory, List<Vma> vmas) throws CheckpointException {
     for (Vma vma : vmas) {
       if (vma.getKind() == VmaKind.VMA_VDSO) {
         byte[] bytes = memory.bytes(vma.getStart(), (int) (vma.getEnd() - vma.getStart()));

@@ -28,7 +28,29 @@ public final class Dump {
             options.compressionLevel(),
             options.durable())) {
       ImageWriter.warmUp();
-      DumpSession session = new DumpSession(options, listener, image, HostFacts.read(), started);
+      DumpSession session =
+          new DumpSession(options, listener, image, HostFacts.read(), started, null, DumpGate.OPEN);
+      return TracerThread.run(session::run);
+    } catch (IOException e) {
+      throw Preflight.lost(options.pid(), e);
+    }
+  }
+
+  /// The last round of many: writes to `image` what was not in the rounds before, and ends the
+  /// process if `gate` says so. Of `options` only the pid is used. The rounds are over afterwards.
+  /// What forbids a dump should have been looked for before ([#preflight]); here it is found while
+  /// the process is stopped.
+  public static DumpReport last(
+      DumpOptions options,
+      DumpListener listener,
+      ImageWriter image,
+      MemoryRounds rounds,
+      DumpGate gate)
+      throws CheckpointException {
+    long started = System.nanoTime();
+    try {
+      DumpSession session =
+          new DumpSession(options, listener, image, HostFacts.read(), started, rounds, gate);
       return TracerThread.run(session::run);
     } catch (IOException e) {
       throw Preflight.lost(options.pid(), e);

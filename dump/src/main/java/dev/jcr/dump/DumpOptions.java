@@ -3,6 +3,7 @@ package dev.jcr.dump;
 import dev.jcr.dump.files.ConnectionPolicy;
 import dev.jcr.image.v1.Compression;
 import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
 
 /// What to dump, where to, and what becomes of the process.
 ///
@@ -13,6 +14,8 @@ import java.nio.file.Path;
 /// @param compressionLevel zstd level; ignored without compression
 /// @param connections what becomes of established TCP connections
 /// @param durable fsync before publishing; off only for images in memory and benchmarks
+/// @param parent image whose memory this one continues, relative to `directory` or absolute
+/// @param trackMemory leave a tracker behind, so that the next image can continue this one
 public record DumpOptions(
     int pid,
     Path directory,
@@ -20,7 +23,29 @@ public record DumpOptions(
     Compression compression,
     int compressionLevel,
     ConnectionPolicy connections,
-    boolean durable) {
+    boolean durable,
+    @Nullable Path parent,
+    boolean trackMemory) {
+  /// A dump of everything.
+  public DumpOptions(
+      int pid,
+      Path directory,
+      Afterwards afterwards,
+      Compression compression,
+      int compressionLevel,
+      ConnectionPolicy connections,
+      boolean durable) {
+    this(
+        pid,
+        directory,
+        afterwards,
+        compression,
+        compressionLevel,
+        connections,
+        durable,
+        null,
+        false);
+  }
 
   /// The fate of the dumped process.
   public enum Afterwards {

@@ -2,17 +2,22 @@ package dev.jcr.dump;
 
 import dev.jcr.dump.files.ConnectionPolicy;
 import dev.jcr.dump.files.FileCollector;
+import dev.jcr.dump.memory.Keeper;
+import dev.jcr.dump.memory.WatchedMemory;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Problem;
 import dev.jcr.image.codec.ImageWriter;
+import dev.jcr.image.codec.ParentImage;
 import dev.jcr.image.pages.PageWriter;
 import dev.jcr.image.v1.Creation;
 import dev.jcr.image.v1.Host;
 import dev.jcr.image.v1.Manifest;
 import dev.jcr.image.v1.ProcessState;
 import dev.jcr.image.v1.Statistics;
+import dev.jcr.image.v1.Tracking;
 import dev.jcr.parasite.collect.VmaCollector;
 import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.linux.PageScan;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.ptrace.Freeze;
@@ -37,20 +42,28 @@ final class DumpSession {
   private final DumpOptions options;
   private final DumpListener listener;
   private final ImageWriter image;
+  private final DumpGate gate;
   private final Host.Builder host;
   private final long started;
   private final int pid;
+  private final List<String> notes = new ArrayList<>();
   private Statistics.Builder statistics = Statistics.newBuilder();
+  private @Nullable MemoryRounds rounds;
+  private @Nullable Tracking tracking;
 
   DumpSession(
       DumpOptions options,
       DumpListener listener,
       ImageWriter image,
       Host.Builder host,
-      long started) {
+      long started,
+      @Nullable MemoryRounds rounds,
+      DumpGate gate) {
     this.options = options;
     this.listener = listener;
     this.image = image;
+    this.rounds = rounds;
+    this.gate = gate;
     this.host = host;
     this.started = started;
     this.pid = options.pid();
@@ -60,6 +73,9 @@ final class DumpSession {
   static List<Problem> problems(int pid, ConnectionPolicy policy) throws CheckpointException {
     try {
       List<Problem> problems = new ArrayList<>(VmaCollector.problems(Proc.of(pid).smaps()));
+      try (PageScan scan = PageScan.open(pid)) {
+        problems.addAll(WatchedMemory.ofRunning(pid, scan));
+      }
       try (FileCollector files = new FileCollector(pid, policy)) {
         problems.addAll(files.preflight());
       }
@@ -70,10 +86,45 @@ final class DumpSession {
   }
 
   DumpReport run() throws CheckpointException {
+    boolean done = false;
+    try {
+      track();
+      DumpReport report = dump();
+      done = true;
+      return report;
+    } finally {
+      if (rounds != null) {
+        rounds.close();
+      }
+      if (!done && tracking != null) {
+        Keeper.end(tracking, pid);
+      }
+    }
+  }
+
+  /// Takes over what an earlier image left behind, or begins to track.
+  private void track() throws CheckpointException {
+    ParentImage parent =
+        options.parent() == null ? null : ParentImage.open(options.directory(), options.parent());
+    if (parent != null) {
+      rounds = MemoryRounds.resume(pid, parent).orElse(null);
+      PreDump.continues(image, parent, rounds != null, notes);
+    }
+    if (options.trackMemory() && rounds == null) {
+      rounds = MemoryRounds.begin(pid, host.clone());
+    }
+  }
+
+  private DumpReport dump() throws CheckpointException {
     try (Collector collector = Collector.open(pid, host, options.connections())) {
+      if (rounds != null) {
+        collector.track(rounds.tracker(), options.trackMemory());
+      }
       PageWriter pages = image.pages(host.getPageSize());
       boolean running = options.afterwards() == DumpOptions.Afterwards.LEAVE_RUNNING;
-      Rehearsal.run(host);
+      if (rounds == null || !rounds.isRehearsed()) {
+        Rehearsal.run(host);
+      }
       long bytes = collector.look();
       listener.progress("freeze", 0, bytes);
       if (running) {
@@ -106,6 +157,7 @@ final class DumpSession {
     long stopped = freeze.stoppedAt();
     ProcessState state = collector.collect(freeze, pages, stopped);
     statistics = collector.statistics().setFreezingTime(micros(stopping, stopped));
+    gate.stopped(stopping);
     image.state(state);
     if (running) {
       collector.thaw(freeze, state, stopped);
@@ -140,6 +192,10 @@ final class DumpSession {
         .setDescriptors(state.getFiles().getDescriptorsCount());
     Manifest manifest;
     try {
+      if (options.trackMemory() && rounds != null) {
+        tracking = Keeper.start(rounds.tracker().userfault(), pid);
+        image.tracking(tracking);
+      }
       manifest =
           image.commit(
               pid,
@@ -150,16 +206,25 @@ final class DumpSession {
                   .setTime(System.currentTimeMillis() * 1_000_000)
                   .setStatistics(statistics)
                   .build());
-    } catch (CheckpointException e) {
+    } catch (CheckpointException | IOException e) {
       if (options.afterwards() != DumpOptions.Afterwards.LEAVE_RUNNING) {
         // The process goes on; its sleeps end when they would have.
         collector.thaw(freeze, state, stopped);
       }
-      throw e;
+      throw e instanceof CheckpointException failure
+          ? failure
+          : Preflight.lost(pid, (IOException) e);
     }
     switch (options.afterwards()) {
       case KILL -> {
+        if (!decide(collector, freeze, state, stopped)) {
+          throw new CheckpointException(
+              CheckpointException.Outcome.FAILED,
+              "cannot end process " + pid + ": it was called off; it runs on");
+        }
         collector.endConnections();
+        Kernel.raw(Syscall.KILL, pid, SIGKILL);
+        gate.ended();
         kill(freeze);
       }
       case LEAVE_STOPPED -> {
@@ -176,7 +241,21 @@ final class DumpSession {
     if (options.afterwards() != DumpOptions.Afterwards.LEAVE_RUNNING) {
       all.setFrozenTime(micros(stopping, System.nanoTime()));
     }
-    return new DumpReport(pid, comm, options.directory(), all.build(), state.getLossesList());
+    return new DumpReport(
+        pid, comm, options.directory(), all.build(), state.getLossesList(), notes);
+  }
+
+  private boolean decide(Collector collector, Freeze freeze, ProcessState state, long stopped)
+      throws CheckpointException {
+    boolean end = false;
+    try {
+      end = gate.mayEnd();
+    } finally {
+      if (!end) {
+        collector.thaw(freeze, state, stopped);
+      }
+    }
+    return end;
   }
 
   private @Nullable String hostNameOrNull() {
@@ -195,7 +274,6 @@ final class DumpSession {
   /// After SIGKILL the tracer has to take every thread's end before the process's parent sees its
   /// own.
   private void kill(Freeze freeze) throws CheckpointException {
-    Kernel.raw(Syscall.KILL, pid, SIGKILL);
     List<StoppedThread> threads = freeze.threads();
     for (int i = threads.size() - 1; i >= 0; i--) {
       while (!threads.get(i).tracee().await().ended()) {

@@ -19,6 +19,7 @@ import dev.jcr.parasite.collect.FileIdentities;
 import dev.jcr.parasite.procfs.MapsEntry;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.remote.ProcessMemory;
+import dev.jcr.restore.files.FileCheck;
 import dev.jcr.restore.files.FileCopies;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -69,6 +70,18 @@ final class HostCheck {
     vdso(state, problems);
     files(state, problems);
     ids(state, problems);
+    return problems;
+  }
+
+  /// The same for a state of which only host, executable, mappings, ids and descriptors are known.
+  static List<Problem> outline(ProcessState state, Host host)
+      throws CheckpointException, IOException {
+    ProcessState known = state.toBuilder().clearThreads().build();
+    List<Problem> problems = problems(known, host);
+    if (problems.stream().noneMatch(problem -> problem.object().equals("architecture"))) {
+      ids(state, problems);
+      problems.addAll(FileCheck.problems(state.getFiles()));
+    }
     return problems;
   }
 

@@ -4,6 +4,7 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.CheckpointException.Problem;
 import dev.jcr.image.codec.ImageReader;
 import dev.jcr.image.v1.Host;
 import dev.jcr.image.v1.ProcessState;
@@ -28,8 +29,17 @@ public final class Restore {
   /// Rebuilds the process, proves it against the image, and lets it run. On any exception nothing
   /// of the new process is left and the image is untouched.
   public static RestoredProcess run(RestoreOptions options) throws CheckpointException {
+    return run(options, RestoreGate.OPEN);
+  }
+
+  /// The same, but `gate` decides whether the process may run: it is asked when everything is built
+  /// and proven, and the process is still stopped.
+  public static RestoredProcess run(RestoreOptions options, RestoreGate gate)
+      throws CheckpointException {
     try (ImageReader image = ImageReader.open(options.directory())) {
-      image.verifyPages();
+      if (!options.verified()) {
+        image.verifyPages();
+      }
       ProcessState state = options.connections().applied(image.state());
       RestorePlan.Steps steps = RestorePlan.of(state, image.pagemap());
       Host host = HostFacts.read().build();
@@ -41,6 +51,10 @@ public final class Restore {
           session.run(steps.build());
           session.run(steps.finish());
           int pid = image.state().getIdentity().getPid();
+          if (!gate.mayRun(pid, session.timings())) {
+            throw new CheckpointException(
+                Outcome.FAILED, "cannot restore " + options.directory() + ": it was called off");
+          }
           int group = Foreground.group(pid);
           if (!options.detach() && !options.leaveStopped()) {
             Foreground.give(group);
@@ -52,6 +66,20 @@ public final class Restore {
     } catch (IOException e) {
       throw new CheckpointException(
           Outcome.FAILED, "cannot restore " + options.directory() + ": " + e.getMessage(), e);
+    }
+  }
+
+  /// Whether this host could take a process up, as far as that can be told without its whole state:
+  /// processor, kernel, files, pids. Nothing is created.
+  ///
+  /// @param outline a state of which host, identity (pid, executable), mappings and threads' ids
+  ///   are used
+  public static List<Problem> preflight(ProcessState outline) throws CheckpointException {
+    try {
+      return HostCheck.outline(outline, HostFacts.read().build());
+    } catch (IOException e) {
+      throw new CheckpointException(
+          Outcome.FAILED, "cannot look at this host: " + e.getMessage(), e);
     }
   }
 

@@ -9,10 +9,15 @@ import java.nio.file.Path;
 /// @param detach the process outlives jcr; otherwise the caller waits with
 ///   [RestoredProcess#waitFor()]
 /// @param connections what becomes of the image's TCP connections
+/// @param verified the page contents were checked a moment ago, by this jcr
 public record RestoreOptions(
-    Path directory, boolean leaveStopped, boolean detach, ConnectionChanges connections) {
+    Path directory,
+    boolean leaveStopped,
+    boolean detach,
+    ConnectionChanges connections,
+    boolean verified) {
   /// With the connections as they are in the image.
   public RestoreOptions(Path directory, boolean leaveStopped, boolean detach) {
-    this(directory, leaveStopped, detach, ConnectionChanges.NONE);
+    this(directory, leaveStopped, detach, ConnectionChanges.NONE, false);
   }
 }

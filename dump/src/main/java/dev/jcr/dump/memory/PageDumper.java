@@ -13,6 +13,7 @@ import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.remote.ProcessMemory;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /// Copies page contents of a stopped process into the page store.
 ///
@@ -32,6 +33,7 @@ public final class PageDumper {
   private final ProcessMemory memory;
   private final PageWriter writer;
   private final int page;
+  private final boolean running;
   private final long[] addresses = new long[MOST_RANGES];
   private final long[] lengths = new long[MOST_RANGES];
   private int ranges;
@@ -41,37 +43,62 @@ public final class PageDumper {
 
   /// @param page bytes of a page
   public PageDumper(ProcessMemory memory, PageWriter writer, int page) throws CheckpointException {
+    this(memory, writer, page, false);
+  }
+
+  private PageDumper(ProcessMemory memory, PageWriter writer, int page, boolean running)
+      throws CheckpointException {
     this.memory = memory;
     this.page = page;
     this.writer = writer;
+    this.running = running;
     this.buffer = writer.take();
+  }
+
+  /// For a process that runs: pages that vanish while they are read are left out.
+  public static PageDumper ofRunning(ProcessMemory memory, PageWriter writer, int page)
+      throws CheckpointException {
+    return new PageDumper(memory, writer, page, true);
   }
 
   /// Pages of private mappings; shared ones are dumped by object.
   public void dump(List<Vma> vmas, PageScan scan) throws CheckpointException, SyscallException {
+    dump(vmas, scan, null, false);
+  }
+
+  /// The same, without those that the last image has and that were not written since.
+  ///
+  /// @param protect begin the next period of tracking
+  public void dump(List<Vma> vmas, PageScan scan, @Nullable WriteTracker tracker, boolean protect)
+      throws CheckpointException, SyscallException {
     long guard = scan.guard();
     for (Vma vma : vmas) {
-      if (isPrivate(vma)) {
-        CheckpointException[] failure = new CheckpointException[1];
-        scanned += (vma.getEnd() - vma.getStart()) / page;
-        scan.scan(
-            vma.getStart(),
-            vma.getEnd(),
-            0,
-            PageScan.FILE | PageScan.PFNZERO | guard,
-            PageScan.PRESENT | PageScan.SWAPPED,
-            (start, end) -> {
-              try {
-                if (failure[0] == null) {
-                  add(start, end);
-                }
-              } catch (CheckpointException e) {
-                failure[0] = e;
-              }
-            });
-        if (failure[0] != null) {
-          throw failure[0];
+      if (!isPrivate(vma)) {
+        continue;
+      }
+      scanned += (vma.getEnd() - vma.getStart()) / page;
+      // First: what is written from here on is found by the next look.
+      Ranges written =
+          tracker == null ? null : tracker.written(scan, vma.getStart(), vma.getEnd(), protect);
+      Ranges present = new Ranges();
+      scan.scan(
+          vma.getStart(),
+          vma.getEnd(),
+          0,
+          PageScan.FILE | PageScan.PFNZERO | guard,
+          PageScan.PRESENT | PageScan.SWAPPED,
+          present::add);
+      Ranges stored = present;
+      if (tracker != null && written != null) {
+        Ranges unchanged = present.minus(written).and(tracker.known());
+        for (int i = 0; i < unchanged.size(); i++) {
+          writer.parent(
+              PROCESS_SPACE, unchanged.start(i), (unchanged.end(i) - unchanged.start(i)) / page);
         }
+        stored = present.minus(unchanged);
+      }
+      for (int i = 0; i < stored.size(); i++) {
+        add(stored.start(i), stored.end(i));
       }
     }
     flush();
@@ -125,20 +152,63 @@ public final class PageDumper {
     if (ranges > 0) {
       MemorySegment data = MemorySegment.ofBuffer(buffer.data().clear());
       MemorySegment target = data.asSlice(filled);
-      if (!memory.readRanges(addresses, lengths, ranges, target)) {
+      if (memory.readRanges(addresses, lengths, ranges, target)) {
+        filled = buffer.offset();
+      } else if (running) {
+        readWhatIsThere();
+      } else {
         long at = 0;
         for (int i = 0; i < ranges; i++) {
           memory.read(addresses[i], target.asSlice(at, lengths[i]));
           at += lengths[i];
         }
-      }
-      for (int i = 0; i < ranges; i++) {
-        filled += (int) lengths[i];
+        filled = buffer.offset();
       }
       ranges = 0;
     }
     if (buffer.room() == 0 || filled > 0) {
       next();
+    }
+  }
+
+  /// Page by page into another buffer, without those that are gone. They will be found again, if
+  /// they come back, as written.
+  private void readWhatIsThere() throws CheckpointException {
+    PageBuffer whole = writer.take();
+    whole.data().put(0, buffer.data(), 0, filled);
+    int before = filled / page;
+    for (int i = 0; i < buffer.runs() && before > 0; i++) {
+      int pages = (int) Math.min(before, buffer.count(i));
+      whole.add(PROCESS_SPACE, buffer.start(i), pages);
+      before -= pages;
+    }
+    for (int i = 0; i < ranges; i++) {
+      for (long at = addresses[i]; at < addresses[i] + lengths[i]; at += page) {
+        MemorySegment into =
+            MemorySegment.ofBuffer(whole.data().clear()).asSlice(whole.offset(), page);
+        if (isRead(at, into)) {
+          whole.add(PROCESS_SPACE, at, 1);
+        }
+      }
+    }
+    buffer.removeLast(buffer.pages());
+    writer.submit(buffer);
+    buffer = whole;
+    filled = whole.offset();
+  }
+
+  private boolean isRead(long address, MemorySegment into) throws CheckpointException {
+    if (memory.readAccessible(address, into) == page) {
+      return true;
+    }
+    try {
+      memory.read(address, into);
+      return true;
+    } catch (CheckpointException e) {
+      if (e.outcome() == CheckpointException.Outcome.TARGET_LOST) {
+        throw e;
+      }
+      return false;
     }
   }
 

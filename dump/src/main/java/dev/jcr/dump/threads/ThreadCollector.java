@@ -136,7 +136,10 @@ public final class ThreadCollector {
         InterruptedCall.of(machine, registers, Optional.empty(), Optional.empty(), "", false), 0);
   }
 
-  private static BlockedCall blocked(InterruptedCall call, long remaining) {
+  /// The call as an image has it.
+  ///
+  /// @param remaining nanoseconds left of a relative timeout, 0 when none is known
+  public static BlockedCall blocked(InterruptedCall call, long remaining) {
     BlockedCall.Builder blocked = BlockedCall.newBuilder();
     switch (call.kind()) {
       case USER_MODE, COMPLETED -> blocked.setResume(Resume.RESUME_USER_MODE);

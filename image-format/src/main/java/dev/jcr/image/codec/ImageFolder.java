@@ -30,7 +30,7 @@ import org.jspecify.annotations.Nullable;
 /// locked belongs to nobody any more, whatever its process id says (ids repeat in containers).
 /// Nothing else opens that file: closing any descriptor of a file gives up a process's locks on it
 /// (fcntl(2)).
-final class ImageFolder implements AutoCloseable {
+final class ImageFolder implements ImageOutput {
   private static final String LOCK = "lock";
   private static final String REMEDY = "choose another folder with -D";
 
@@ -201,17 +201,18 @@ final class ImageFolder implements AutoCloseable {
         PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
   }
 
-  /// The part "pages", empty at first.
-  FileChannel pages() {
+  @Override
+  public FileChannel pages() {
     return pages;
   }
 
-  Path path(String part) {
+  @Override
+  public Path path(String part) {
     return temporary.resolve(part);
   }
 
-  /// The name the image will have.
-  Path target() {
+  @Override
+  public Path target() {
     return target;
   }
 
@@ -220,7 +221,8 @@ final class ImageFolder implements AutoCloseable {
     return temporary;
   }
 
-  void write(String part, byte[] bytes) throws CheckpointException {
+  @Override
+  public void write(String part, byte[] bytes) throws CheckpointException {
     Path file = path(part);
     try (FileChannel channel = create(file)) {
       ByteBuffer buffer = ByteBuffer.wrap(bytes);
@@ -234,7 +236,8 @@ final class ImageFolder implements AutoCloseable {
   }
 
   /// Makes everything durable if asked to, and renames the folder to its name.
-  void publish() throws CheckpointException {
+  @Override
+  public void publish() throws CheckpointException {
     try {
       sync(pages);
       pages.close();

@@ -19,6 +19,12 @@ public final class ImageFormat {
   /// Parts that the manifest lists, in its order.
   static final List<String> PARTS = List.of(STATE, PAGEMAP, PAGES);
 
+  /// Those of a pre-dump: memory only.
+  static final List<String> MEMORY_PARTS = List.of(PAGEMAP, PAGES);
+
+  /// Most images of a chain.
+  public static final int MAX_CHAIN = 1000;
+
   /// Longest manifest message, in bytes.
   static final int MAX_MANIFEST = 1 << 16;
 

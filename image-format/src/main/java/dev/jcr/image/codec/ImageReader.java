@@ -7,7 +7,7 @@ import com.google.protobuf.Parser;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.Errnos;
-import dev.jcr.image.pages.PageReader;
+import dev.jcr.image.pages.PageStore;
 import dev.jcr.image.v1.Manifest;
 import dev.jcr.image.v1.Pagemap;
 import dev.jcr.image.v1.Part;
@@ -34,15 +34,12 @@ public final class ImageReader implements AutoCloseable {
   private final Path directory;
   private final Manifest manifest;
   private final ProcessState state;
-  private final Pagemap pagemap;
-  private final PageReader pages;
+  private final PageStore pages;
 
-  private ImageReader(
-      Path directory, Manifest manifest, ProcessState state, Pagemap pagemap, PageReader pages) {
+  private ImageReader(Path directory, Manifest manifest, ProcessState state, PageStore pages) {
     this.directory = directory;
     this.manifest = manifest;
     this.state = state;
-    this.pagemap = pagemap;
     this.pages = pages;
   }
 
@@ -61,10 +58,16 @@ public final class ImageReader implements AutoCloseable {
                   : ": ENOENT (no such file or directory)")
               + "; give the folder jcr dump wrote");
     }
-    Path manifestFile = directory.resolve(ImageFormat.MANIFEST);
-    Manifest manifest =
-        ManifestFile.decode(
-            manifestFile.toString(), readWhole(manifestFile, ManifestFile.MAX_FILE));
+    String manifestFile = directory.resolve(ImageFormat.MANIFEST).toString();
+    Manifest manifest = manifest(directory);
+    if (isMemoryOnly(manifest)) {
+      throw new CheckpointException(
+          Outcome.IMAGE,
+          "cannot read image "
+              + directory
+              + ": it holds memory only (jcr pre-dump); give the folder of the jcr dump that"
+              + " followed it");
+    }
     ProcessState state =
         parse(
             directory,
@@ -72,34 +75,38 @@ public final class ImageReader implements AutoCloseable {
             ImageFormat.MAX_STATE,
             ProcessState.getDescriptor(),
             ProcessState.parser());
-    Pagemap pagemap =
-        parse(
-            directory,
-            manifest.getParts(1),
-            ImageFormat.MAX_PAGEMAP,
-            Pagemap.getDescriptor(),
-            Pagemap.parser());
-    Path pagesFile = directory.resolve(ImageFormat.PAGES);
-    FileChannel channel = open(pagesFile, Long.MAX_VALUE);
+    PageStore pages = ImageChain.open(directory, manifest);
     try {
-      checkSize(pagesFile, channel.size(), manifest.getParts(2));
-      PageReader pages =
-          new PageReader(
-              channel, pagesFile, pagemap, directory.resolve(ImageFormat.PAGEMAP).toString());
       String stateFile = directory.resolve(ImageFormat.STATE).toString();
-      StateValidator.check(stateFile, state, pagemap);
+      StateValidator.check(stateFile, state, pages.effective());
       if (manifest.getArch() != state.getHost().getArch()
           || manifest.getPid() != state.getIdentity().getPid()) {
-        throw Damage.at(manifestFile.toString(), 0, "architecture or pid differ from the state's");
+        throw Damage.at(manifestFile, 0, "architecture or pid differ from the state's");
       }
-      return new ImageReader(directory, manifest, state, pagemap, pages);
-    } catch (IOException e) {
-      closeQuietly(channel);
-      throw Errnos.failure(Outcome.IMAGE, "read", pagesFile, e, "copy the image again");
+      return new ImageReader(directory, manifest, state, pages);
     } catch (CheckpointException | RuntimeException | Error e) {
-      closeQuietly(channel);
+      pages.close();
       throw e;
     }
+  }
+
+  /// Part of a state from somebody who is not trusted: bounded, known fields only, canonical. Its
+  /// meaning is not checked, so nothing may be built from it.
+  ///
+  /// @param object where it is from, for messages
+  public static ProcessState outline(String object, byte[] bytes) throws CheckpointException {
+    return decode(object, bytes, ProcessState.getDescriptor(), ProcessState.parser());
+  }
+
+  /// The checked manifest of a folder.
+  static Manifest manifest(Path directory) throws CheckpointException {
+    Path file = directory.resolve(ImageFormat.MANIFEST);
+    return ManifestFile.decode(file.toString(), readWhole(file, ManifestFile.MAX_FILE));
+  }
+
+  /// Whether it is the image of a pre-dump.
+  static boolean isMemoryOnly(Manifest manifest) {
+    return manifest.getPartsCount() == ImageFormat.MEMORY_PARTS.size();
   }
 
   /// The folder as it was given.
@@ -115,12 +122,13 @@ public final class ImageReader implements AutoCloseable {
     return state;
   }
 
+  /// Which pages there are; those of parent images as if they were in this one.
   public Pagemap pagemap() {
-    return pagemap;
+    return pages.effective();
   }
 
-  /// Contents of the pages, by chunk.
-  public PageReader pages() {
+  /// Contents of the pages.
+  public PageStore pages() {
     return pages;
   }
 
@@ -162,7 +170,7 @@ public final class ImageReader implements AutoCloseable {
     }
   }
 
-  private static byte[] readWhole(Path file, int max) throws CheckpointException {
+  static byte[] readWhole(Path file, int max) throws CheckpointException {
     try (FileChannel channel = open(file, max)) {
       // The size of the open file, which nobody can exchange any more.
       ByteBuffer bytes = ByteBuffer.allocate((int) Math.min(channel.size(), max));
@@ -175,7 +183,7 @@ public final class ImageReader implements AutoCloseable {
     }
   }
 
-  private static <M extends Message> M parse(
+  static <M extends Message> M parse(
       Path directory, Part part, int max, Descriptor type, Parser<M> parser)
       throws CheckpointException {
     Path file = directory.resolve(part.getName());
@@ -204,20 +212,12 @@ public final class ImageReader implements AutoCloseable {
     return message;
   }
 
-  private static void checkSize(Path file, long actual, Part part) throws CheckpointException {
+  static void checkSize(Path file, long actual, Part part) throws CheckpointException {
     if (actual != part.getSize()) {
       throw Damage.at(
           file.toString(),
           Math.min(actual, part.getSize()),
           actual + " bytes, the manifest says " + part.getSize());
-    }
-  }
-
-  private static void closeQuietly(FileChannel channel) {
-    try {
-      channel.close();
-    } catch (IOException _) {
-      // Only read from.
     }
   }
 }

@@ -13,6 +13,7 @@ import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.channels.GatheringByteChannel;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
@@ -30,8 +31,8 @@ import java.util.List;
 ///    4  0, the end of the part
 /// ```
 ///
-/// The stream has no digest of its own: the manifest comes last and covers everything. Nothing
-/// after it is read.
+/// The image of a pre-dump has no state. The stream has no digest of its own: the manifest comes
+/// last and covers everything. Nothing after it is read.
 public final class ImageStream {
   private static final byte[] MAGIC = {(byte) 0x89, 'j', 'c', 's', 0x0d, 0x0a, 0x1a, 0x0a};
   private static final int PIECE = 1 << 20;
@@ -45,6 +46,13 @@ public final class ImageStream {
   /// @param out flushed but not closed
   /// @throws CheckpointException a part cannot be read, or the stream not be written
   public static void write(ImageReader image, OutputStream out) throws CheckpointException {
+    if (image.manifest().hasParent()) {
+      throw new CheckpointException(
+          Outcome.FAILED,
+          "cannot send image "
+              + image.directory()
+              + ": it continues another image; flatten it with jcr merge first");
+    }
     try {
       DataOutputStream data = new DataOutputStream(out);
       data.write(MAGIC);
@@ -77,7 +85,8 @@ public final class ImageStream {
     return buffer.position();
   }
 
-  /// Receives an image into a folder, whole and checked or not at all.
+  /// Receives an image into a folder, whole and checked or not at all. Of a chain only this image
+  /// is checked, and that its parent is the right one.
   ///
   /// @param directory as for [ImageWriter#create]
   /// @param durable whether to wait until everything is on the disk
@@ -88,10 +97,10 @@ public final class ImageStream {
     DataInputStream data = new DataInputStream(in);
     try (ImageFolder folder = ImageFolder.create(directory, durable)) {
       receive(data, folder);
-      Manifest manifest;
-      try (ImageReader reader = ImageReader.open(folder.temporary())) {
-        reader.verifyPages();
-        manifest = reader.manifest();
+      Manifest manifest = ImageReader.manifest(folder.temporary());
+      ImageChain.verifyNewest(folder.temporary(), manifest);
+      if (!ImageReader.isMemoryOnly(manifest)) {
+        ImageReader.open(folder.temporary()).close();
       }
       folder.publish();
       return manifest;
@@ -120,10 +129,17 @@ public final class ImageStream {
           "use the same jcr on both sides");
     }
     byte[] piece = new byte[PIECE];
-    for (String part : ORDER) {
-      if (source.readByte() != ORDER.indexOf(part) + 1) {
-        throw source.refuse("another part instead of " + part, "send it again");
+    int previous = 0;
+    while (previous < ORDER.size()) {
+      int number = source.readByte();
+      // The image of a pre-dump has no state.
+      boolean withoutState =
+          number == previous + 2 && ORDER.get(previous).equals(ImageFormat.STATE);
+      if (number != previous + 1 && !withoutState) {
+        throw source.refuse("part " + number + " behind part " + previous, "send it again");
       }
+      String part = ORDER.get(number - 1);
+      previous = number;
       if (part.equals(ImageFormat.PAGES)) {
         pages(source, folder, piece);
       } else {
@@ -167,6 +183,116 @@ public final class ImageStream {
       bytes.write(piece, 0, n);
     }
     return bytes.toByteArray();
+  }
+
+  /// An image on its way to somebody else while it is made.
+  static final class Output implements ImageOutput, GatheringByteChannel {
+    private final DataOutputStream data;
+    private final byte[] piece = new byte[PIECE];
+    private int part;
+    private boolean failed;
+
+    Output(OutputStream out) {
+      data = new DataOutputStream(out);
+    }
+
+    @Override
+    public GatheringByteChannel pages() {
+      return this;
+    }
+
+    @Override
+    public Path path(String name) {
+      return Path.of(name);
+    }
+
+    @Override
+    public Path target() {
+      return Path.of("stream");
+    }
+
+    /// Ends the part before, begins the next.
+    private void begin(int number) throws IOException {
+      if (part == 0) {
+        data.write(MAGIC);
+        data.writeShort(ImageFormat.MAJOR);
+        data.writeShort(ImageFormat.MINOR);
+        part = 1;
+        data.writeByte(part);
+      }
+      if (number > part) {
+        data.writeInt(0);
+        part = number;
+        data.writeByte(part);
+      }
+    }
+
+    @Override
+    public long write(ByteBuffer[] sources, int offset, int length) throws IOException {
+      long written = 0;
+      for (int i = offset; i < offset + length; i++) {
+        written += write(sources[i]);
+      }
+      return written;
+    }
+
+    @Override
+    public long write(ByteBuffer[] sources) throws IOException {
+      return write(sources, 0, sources.length);
+    }
+
+    @Override
+    public int write(ByteBuffer source) throws IOException {
+      begin(1);
+      int written = source.remaining();
+      while (source.hasRemaining()) {
+        int n = Math.min(source.remaining(), PIECE);
+        source.get(piece, 0, n);
+        data.writeInt(n);
+        data.write(piece, 0, n);
+      }
+      return written;
+    }
+
+    @Override
+    public void write(String name, byte[] bytes) throws CheckpointException {
+      try {
+        begin(ORDER.indexOf(name) + 1);
+        for (int at = 0; at < bytes.length; at += PIECE) {
+          int n = Math.min(PIECE, bytes.length - at);
+          data.writeInt(n);
+          data.write(bytes, at, n);
+        }
+      } catch (IOException e) {
+        failed = true;
+        throw lost(e);
+      }
+    }
+
+    @Override
+    public void publish() throws CheckpointException {
+      try {
+        data.writeInt(0);
+        data.flush();
+      } catch (IOException e) {
+        failed = true;
+        throw lost(e);
+      }
+    }
+
+    private static CheckpointException lost(IOException e) {
+      return new CheckpointException(
+          Outcome.FAILED, "cannot send image: " + e.getMessage() + "; look at the other side", e);
+    }
+
+    @Override
+    public boolean isOpen() {
+      return !failed;
+    }
+
+    /// The stream is the caller's.
+    @Override
+    public void close() {}
   }
 
   /// The incoming stream, with its failures put into words.

@@ -8,11 +8,14 @@ import dev.jcr.image.pages.PageWriter;
 import dev.jcr.image.pages.PagemapLayout;
 import dev.jcr.image.v1.Compression;
 import dev.jcr.image.v1.Creation;
+import dev.jcr.image.v1.Host;
 import dev.jcr.image.v1.Manifest;
 import dev.jcr.image.v1.Pagemap;
 import dev.jcr.image.v1.Part;
 import dev.jcr.image.v1.ProcessState;
+import dev.jcr.image.v1.Tracking;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
@@ -22,13 +25,15 @@ import org.jspecify.annotations.Nullable;
 /// Until [#commit] returns nothing is to be seen under the image's name; without it [#close]
 /// removes what was written. Not thread-safe.
 public final class ImageWriter implements AutoCloseable {
-  private final ImageFolder folder;
+  private final ImageOutput folder;
   private final Compression compression;
   private final int level;
   private @Nullable PageWriter pages;
   private @Nullable ProcessState state;
+  private @Nullable ParentImage parent;
+  private @Nullable Tracking tracking;
 
-  private ImageWriter(ImageFolder folder, Compression compression, int level) {
+  private ImageWriter(ImageOutput folder, Compression compression, int level) {
     this.folder = folder;
     this.compression = compression;
     this.level = level;
@@ -45,6 +50,13 @@ public final class ImageWriter implements AutoCloseable {
       Path directory, Compression compression, int level, boolean durable)
       throws CheckpointException {
     return new ImageWriter(ImageFolder.create(directory, durable), compression, level);
+  }
+
+  /// Writes the image as an [ImageStream] to somebody else.
+  ///
+  /// @param out flushed by [#commit], not closed
+  public static ImageWriter to(OutputStream out, Compression compression, int level) {
+    return new ImageWriter(new ImageStream.Output(out), compression, level);
   }
 
   /// Runs everything a dump's writing needs once, on a few bytes in a temporary folder of its own:
@@ -73,14 +85,8 @@ public final class ImageWriter implements AutoCloseable {
       PagemapLayout.of("pagemap", pagemap, pages.storedBytes());
       byte[] bytes = pagemap.toByteArray();
       ManifestFile.encode(
-          manifest(
-              1,
-              "",
-              ProcessState.getDefaultInstance(),
-              bytes,
-              1,
-              bytes,
-              Creation.getDefaultInstance()));
+          manifest(1, "", Host.getDefaultInstance(), bytes, 1, bytes, Creation.getDefaultInstance())
+              .build());
     } finally {
       try {
         Files.deleteIfExists(directory);
@@ -107,6 +113,60 @@ public final class ImageWriter implements AutoCloseable {
     this.state = state;
   }
 
+  /// Makes this image continue another one, whose pages it may leave there.
+  public void parent(ParentImage parent) {
+    this.parent = parent;
+  }
+
+  /// Says who knows which pages are written from here on.
+  public void tracking(Tracking tracking) {
+    this.tracking = tracking;
+  }
+
+  /// Publishes an image without a state: the memory of a running process, for later images to
+  /// continue. Otherwise as [#commit].
+  public Manifest commitMemory(int pid, String comm, Host host, Creation creation)
+      throws CheckpointException {
+    PageWriter writer = pages(host.getPageSize());
+    Pagemap pagemap = writer.finish();
+    byte[] pagemapBytes = pagemap.toByteArray();
+    folder.write(ImageFormat.PAGEMAP, pagemapBytes);
+    Manifest manifest =
+        linked(
+            manifest(
+                pid,
+                comm,
+                host,
+                null,
+                writer.storedBytes(),
+                pagemapBytes,
+                counted(creation, writer, pagemapBytes.length)));
+    folder.write(ImageFormat.MANIFEST, ManifestFile.encode(manifest));
+    folder.publish();
+    return manifest;
+  }
+
+  private Manifest linked(Manifest.Builder manifest) {
+    if (parent != null) {
+      manifest.setParent(parent.reference());
+    }
+    if (tracking != null) {
+      manifest.setTracking(tracking);
+    }
+    return manifest.build();
+  }
+
+  private static Creation counted(Creation creation, PageWriter writer, long metadata) {
+    Creation.Builder made = creation.toBuilder();
+    made.getStatisticsBuilder()
+        .setPagesWritten(writer.storedPages())
+        .setPagesZero(writer.zeroPages())
+        .setPagesParent(writer.parentPages())
+        .setPagesBytesStored(writer.storedBytes())
+        .setImageBytes(writer.storedBytes() + metadata);
+    return made.build();
+  }
+
   /// Ends the pages, checks the state as a reader would, writes and publishes.
   ///
   /// The statistics' page counts and sizes are filled in here.
@@ -124,14 +184,16 @@ public final class ImageWriter implements AutoCloseable {
     byte[] pagemapBytes = pagemap.toByteArray();
     folder.write(ImageFormat.PAGEMAP, pagemapBytes);
     folder.write(ImageFormat.STATE, stateBytes);
-    Creation.Builder made = creation.toBuilder();
-    made.getStatisticsBuilder()
-        .setPagesWritten(writer.storedPages())
-        .setPagesZero(writer.zeroPages())
-        .setPagesBytesStored(pagesSize)
-        .setImageBytes(pagesSize + pagemapBytes.length + stateBytes.length);
-    Manifest manifest =
-        manifest(pid, comm, state, stateBytes, pagesSize, pagemapBytes, made.build());
+    Manifest.Builder builder =
+        manifest(
+            pid,
+            comm,
+            state.getHost(),
+            stateBytes,
+            pagesSize,
+            pagemapBytes,
+            counted(creation, writer, pagemapBytes.length + stateBytes.length));
+    Manifest manifest = linked(builder);
     folder.write(ImageFormat.MANIFEST, ManifestFile.encode(manifest));
     folder.publish();
     return manifest;
@@ -156,25 +218,28 @@ public final class ImageWriter implements AutoCloseable {
     }
   }
 
-  private static Manifest manifest(
+  private static Manifest.Builder manifest(
       int pid,
       String comm,
-      ProcessState state,
-      byte[] stateBytes,
+      Host host,
+      byte @Nullable [] stateBytes,
       long pagesSize,
       byte[] pagemapBytes,
       Creation creation) {
-    return Manifest.newBuilder()
-        .setFormatMajor(ImageFormat.MAJOR)
-        .setFormatMinor(ImageFormat.MINOR)
-        .setArch(state.getHost().getArch())
-        .setPid(pid)
-        .setComm(comm)
-        .addParts(part(ImageFormat.STATE, stateBytes))
+    Manifest.Builder manifest =
+        Manifest.newBuilder()
+            .setFormatMajor(ImageFormat.MAJOR)
+            .setFormatMinor(ImageFormat.MINOR)
+            .setArch(host.getArch())
+            .setPid(pid)
+            .setComm(comm)
+            .setCreation(creation);
+    if (stateBytes != null) {
+      manifest.addParts(part(ImageFormat.STATE, stateBytes));
+    }
+    return manifest
         .addParts(part(ImageFormat.PAGEMAP, pagemapBytes))
-        .addParts(Part.newBuilder().setName(ImageFormat.PAGES).setSize(pagesSize))
-        .setCreation(creation)
-        .build();
+        .addParts(Part.newBuilder().setName(ImageFormat.PAGES).setSize(pagesSize));
   }
 
   private static Part part(String name, byte[] bytes) {

@@ -10,6 +10,7 @@ import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.Arrays;
+import java.util.List;
 
 /// The file "manifest", little endian:
 ///
@@ -27,6 +28,7 @@ final class ManifestFile {
   private static final byte[] MAGIC = {(byte) 0x89, 'j', 'c', 'r', 0x0d, 0x0a, 0x1a, 0x0a};
   private static final int HEADER = 16;
   private static final int DIGEST = 32;
+  private static final int TOKEN = 16;
 
   /// Longest file that can be one.
   static final int MAX_FILE = HEADER + ImageFormat.MAX_MANIFEST + DIGEST;
@@ -118,8 +120,26 @@ final class ManifestFile {
     if (manifest.getFormatMajor() != major || manifest.getFormatMinor() != minor) {
       throw Damage.at(object, HEADER, "version differs from the header's");
     }
-    if (!manifest.getPartsList().stream().map(Part::getName).toList().equals(ImageFormat.PARTS)) {
+    List<String> parts = manifest.getPartsList().stream().map(Part::getName).toList();
+    if (!parts.equals(ImageFormat.PARTS) && !parts.equals(ImageFormat.MEMORY_PARTS)) {
       throw Damage.at(object, HEADER, "parts are not " + ImageFormat.PARTS);
+    }
+    if (manifest.hasParent()) {
+      String path = manifest.getParent().getPath();
+      int depth = manifest.getParent().getDepth();
+      if (path.isEmpty()
+          || path.length() > 4096
+          || path.indexOf(0) >= 0
+          || manifest.getParent().getManifestSha256().size() != DIGEST
+          || depth <= 0
+          || depth >= ImageFormat.MAX_CHAIN) {
+        throw Damage.at(object, HEADER, "path, digest or depth of the parent image");
+      }
+    }
+    if (manifest.hasTracking()
+        && (manifest.getTracking().getKeeper() <= 1
+            || manifest.getTracking().getToken().size() != TOKEN)) {
+      throw Damage.at(object, HEADER, "keeper or token of the tracking");
     }
     for (Part part : manifest.getPartsList()) {
       int digest = part.getName().equals(ImageFormat.PAGES) ? 0 : DIGEST;

@@ -55,8 +55,7 @@ public final class Diff {
   /// @throws CheckpointException of outcome IMAGE: pages cannot be read
   public static Result of(ImageReader left, ImageReader right) throws CheckpointException {
     return new Result(
-        of(left.state(), right.state()),
-        PageDifference.between(left.pages(), left.pagemap(), right.pages(), right.pagemap()));
+        of(left.state(), right.state()), PageDifference.between(left.pages(), right.pages()));
   }
 
   /// Compares two messages of one type.

@@ -1,9 +1,7 @@
 package dev.jcr.image.inspect;
 
 import dev.jcr.image.CheckpointException;
-import dev.jcr.image.pages.ChunkRuns;
-import dev.jcr.image.pages.PageReader;
-import dev.jcr.image.pages.PageWriter;
+import dev.jcr.image.pages.PageStore;
 import dev.jcr.image.v1.PageKind;
 import dev.jcr.image.v1.PageRun;
 import dev.jcr.image.v1.Pagemap;
@@ -43,15 +41,13 @@ public record PageDifference(int space, long start, long pages, Kind kind) {
 
   /// Walks both images in order, each chunk read once. Pages of two sizes are not compared: that
   /// `host.page_size` differs is said already.
-  static List<PageDifference> between(
-      PageReader left, Pagemap leftMap, PageReader right, Pagemap rightMap)
-      throws CheckpointException {
+  static List<PageDifference> between(PageStore left, PageStore right) throws CheckpointException {
     if (left.pageSize() != right.pageSize()) {
       return List.of();
     }
     List<PageDifference> found = new ArrayList<>();
-    Cursor a = new Cursor(left, leftMap);
-    Cursor b = new Cursor(right, rightMap);
+    Cursor a = new Cursor(left);
+    Cursor b = new Cursor(right);
     while (!a.atEnd() || !b.atEnd()) {
       int order = a.compareTo(b);
       Cursor first = order <= 0 ? a : b;
@@ -96,20 +92,17 @@ public record PageDifference(int space, long start, long pages, Kind kind) {
 
   /// The place of one image the walk has come to.
   private static final class Cursor implements Comparable<Cursor> {
-    private final PageReader reader;
+    private final PageStore store;
+    private final PageStore.Walk walk;
     private final Pagemap map;
-    private final ByteBuffer content = ByteBuffer.allocateDirect(PageWriter.CHUNK_BYTES);
     private int spaceIndex;
     private int runIndex;
     private long page;
-    // Chunk that is in `content` or comes next, and the page in it.
-    private int chunk;
-    private int pageInChunk;
-    private boolean loaded;
 
-    Cursor(PageReader reader, Pagemap map) {
-      this.reader = reader;
-      this.map = map;
+    Cursor(PageStore store) {
+      this.store = store;
+      this.walk = store.walk();
+      this.map = store.effective();
     }
 
     boolean atEnd() {
@@ -125,7 +118,7 @@ public record PageDifference(int space, long start, long pages, Kind kind) {
     }
 
     long address() {
-      return run().getStart() + page * reader.pageSize();
+      return run().getStart() + page * store.pageSize();
     }
 
     boolean isZero() {
@@ -133,23 +126,10 @@ public record PageDifference(int space, long start, long pages, Kind kind) {
     }
 
     ByteBuffer page() throws CheckpointException {
-      if (!loaded) {
-        content.clear();
-        reader.read(chunk, content);
-        loaded = true;
-      }
-      return content.slice(pageInChunk * reader.pageSize(), reader.pageSize());
+      return walk.page(space(), address());
     }
 
     void next() {
-      if (!isZero()) {
-        ChunkRuns current = reader.layout().get(chunk);
-        if (++pageInChunk == current.pages()) {
-          chunk++;
-          pageInChunk = 0;
-          loaded = false;
-        }
-      }
       if (++page == run().getPages()) {
         page = 0;
         if (++runIndex == map.getSpaces(spaceIndex).getRunsCount()) {

@@ -14,12 +14,14 @@ public final class Verify {
   /// What was found whole.
   ///
   /// @param bytes of all parts but the manifest
+  /// @param images of the chain, 1 without a parent
   /// @param storedPages pages whose contents are in the image
   /// @param zeroPages pages known to be all zero
   public record Report(
       Manifest manifest,
       long bytes,
       int chunks,
+      int images,
       long storedPages,
       long zeroPages,
       int threads,
@@ -44,13 +46,14 @@ public final class Verify {
                     switch (run.getKind()) {
                       case PAGE_STORED -> pages[0] += run.getPages();
                       case PAGE_ZERO -> pages[1] += run.getPages();
-                      case PAGE_UNSPECIFIED, UNRECOGNIZED -> {}
+                      case PAGE_PARENT, PAGE_UNSPECIFIED, UNRECOGNIZED -> {}
                     }
                   }));
       return new Report(
           reader.manifest(),
           reader.manifest().getPartsList().stream().mapToLong(Part::getSize).sum(),
-          reader.pagemap().getChunksCount(),
+          reader.pages().chunks(),
+          reader.pages().depth(),
           pages[0],
           pages[1],
           state.getThreadsCount(),

@@ -97,15 +97,18 @@ public final class PageBuffer {
     return space;
   }
 
-  int runs() {
+  /// Runs added so far, neighbours joined.
+  public int runs() {
     return runs;
   }
 
-  long start(int run) {
+  /// First address or offset of a run.
+  public long start(int run) {
     return starts[run];
   }
 
-  long count(int run) {
+  /// Pages of a run.
+  public long count(int run) {
     return counts[run];
   }
 

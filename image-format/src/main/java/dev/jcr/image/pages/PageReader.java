@@ -7,8 +7,6 @@ import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.Errnos;
 import dev.jcr.image.v1.Compression;
 import dev.jcr.image.v1.PageChunk;
-import dev.jcr.image.v1.PageKind;
-import dev.jcr.image.v1.PageRun;
 import dev.jcr.image.v1.Pagemap;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -63,20 +61,14 @@ public final class PageReader implements AutoCloseable {
             * map.getChunksList().stream().mapToInt(PageChunk::getPages).max().orElse(0);
   }
 
+  /// The index that the part was opened with.
+  Pagemap map() {
+    return map;
+  }
+
   /// Chunks and where their pages belong, by chunk index.
   public List<ChunkRuns> layout() {
     return layout;
-  }
-
-  /// Pages of a space that are present and all zero, in order. Over a private file mapping they
-  /// hide the file's bytes, so a restore has to write them; fresh anonymous memory has them
-  /// already.
-  public List<PageRun> zeroRuns(int space) {
-    return map.getSpacesList().stream()
-        .filter(each -> each.getId() == space)
-        .flatMap(each -> each.getRunsList().stream())
-        .filter(run -> run.getKind() == PageKind.PAGE_ZERO)
-        .toList();
   }
 
   /// Bytes of one page.

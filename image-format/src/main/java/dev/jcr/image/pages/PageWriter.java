@@ -13,6 +13,7 @@ import dev.jcr.image.v1.Pagemap;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.channels.GatheringByteChannel;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
@@ -58,7 +59,7 @@ public final class PageWriter implements AutoCloseable {
 
   private record Chunk(int space, long start, PageChunk message) {}
 
-  private final FileChannel channel;
+  private final GatheringByteChannel channel;
   private final Path path;
   private final Compression compression;
   private final int level;
@@ -90,7 +91,7 @@ public final class PageWriter implements AutoCloseable {
   /// @param level zstd level, ignored for [Compression#COMPRESSION_NONE]
   /// @param pageSize of the process, a power of two from 4 KiB to 64 KiB
   public PageWriter(
-      FileChannel channel, Path path, Compression compression, int level, int pageSize) {
+      GatheringByteChannel channel, Path path, Compression compression, int level, int pageSize) {
     if (!PagemapLayout.isPageSize(pageSize)) {
       throw new IllegalArgumentException("page size " + pageSize);
     }
@@ -169,12 +170,21 @@ public final class PageWriter implements AutoCloseable {
 
   /// Records pages that are present and all zero without their contents.
   public void zero(int space, long start, long pages) {
+    record(space, start, pages, PageKind.PAGE_ZERO);
+  }
+
+  /// Records pages whose contents are the parent image's.
+  public void parent(int space, long start, long pages) {
+    record(space, start, pages, PageKind.PAGE_PARENT);
+  }
+
+  private void record(int space, long start, long pages, PageKind kind) {
     if (space < 0 || pages <= 0 || start % pageSize != 0) {
-      throw new IllegalArgumentException("zero run 0x" + Long.toHexString(start) + " " + pages);
+      throw new IllegalArgumentException(kind + " 0x" + Long.toHexString(start) + " " + pages);
     }
     lock.lock();
     try {
-      runs.add(space, start, pages, PageKind.PAGE_ZERO);
+      runs.add(space, start, pages, kind);
     } finally {
       lock.unlock();
     }
@@ -269,6 +279,16 @@ public final class PageWriter implements AutoCloseable {
     lock.lock();
     try {
       return runs.zero();
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  /// Pages left to the parent image so far.
+  public long parentPages() {
+    lock.lock();
+    try {
+      return runs.parent();
     } finally {
       lock.unlock();
     }
@@ -462,8 +482,8 @@ public final class PageWriter implements AutoCloseable {
     for (ByteBuffer source : sources) {
       left += source.remaining();
     }
-    if (channel.position() != at) {
-      channel.position(at);
+    if (channel instanceof FileChannel file && file.position() != at) {
+      file.position(at);
     }
     int first = 0;
     while (left > 0) {

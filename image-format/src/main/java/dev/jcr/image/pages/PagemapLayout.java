@@ -59,7 +59,9 @@ public final class PagemapLayout {
             run.getPages() > 0 && run.getPages() <= (Long.MAX_VALUE - start) / pageSize,
             name + " has " + Long.toUnsignedString(run.getPages()) + " pages");
         check.that(
-            run.getKind() == PageKind.PAGE_STORED || run.getKind() == PageKind.PAGE_ZERO,
+            run.getKind() == PageKind.PAGE_STORED
+                || run.getKind() == PageKind.PAGE_ZERO
+                || run.getKind() == PageKind.PAGE_PARENT,
             name + " has kind " + run.getKindValue());
         check.that(start >= end, name + " overlaps or is out of order");
         check.that(start != end || kind != run.getKind(), name + " continues the run before it");

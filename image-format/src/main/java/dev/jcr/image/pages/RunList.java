@@ -17,16 +17,18 @@ final class RunList {
   private final int pageSize;
   private long stored;
   private long zero;
+  private long parent;
 
   RunList(int pageSize) {
     this.pageSize = pageSize;
   }
 
   void add(int space, long start, long pages, PageKind kind) {
-    if (kind == PageKind.PAGE_ZERO) {
-      zero += pages;
-    } else {
-      stored += pages;
+    switch (kind) {
+      case PAGE_ZERO -> zero += pages;
+      case PAGE_PARENT -> parent += pages;
+      case PAGE_STORED -> stored += pages;
+      case PAGE_UNSPECIFIED, UNRECOGNIZED -> throw new IllegalArgumentException(kind.toString());
     }
     List<Run> runs = spaces.computeIfAbsent(space, _ -> new ArrayList<>());
     if (!runs.isEmpty()) {
@@ -45,6 +47,10 @@ final class RunList {
 
   long zero() {
     return zero;
+  }
+
+  long parent() {
+    return parent;
   }
 
   /// Sorted and joined.

@@ -3,8 +3,10 @@ package dev.jcr.image.codec;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.jcr.image.pages.ChunkRuns;
+import dev.jcr.image.pages.PageStore;
 import dev.jcr.image.v1.Compression;
 import dev.jcr.image.v1.Manifest;
+import dev.jcr.image.v1.PageKind;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -38,16 +40,17 @@ class ImageRoundTripTest {
       assertThat(reader.state()).isEqualTo(TestImages.state());
       assertThat(reader.manifest()).isEqualTo(manifest);
       reader.verifyPages();
-      assertThat(reader.pages().zeroRuns(0)).hasSize(251);
-      assertThat(reader.pages().zeroRuns(9)).isEmpty();
+      assertThat(
+              reader.pagemap().getSpaces(0).getRunsList().stream()
+                  .filter(run -> run.getKind() == PageKind.PAGE_ZERO))
+          .hasSize(251);
       Map<Long, byte[]> pages = new HashMap<>();
-      for (ChunkRuns chunk : reader.pages().layout()) {
-        if (chunk.space() == 1) {
-          assertThat(chunk.runs().getFirst().start()).isEqualTo(4096);
-          continue;
-        }
+      assertThat(reader.pages().pieces(1).getFirst().slices().getFirst().start()).isEqualTo(4096);
+      for (PageStore.Piece piece : reader.pages().pieces(0)) {
+        assertThat(piece.isWhole()).isTrue();
+        ChunkRuns chunk = piece.chunk();
         ByteBuffer into = ByteBuffer.allocateDirect(1 << 20);
-        reader.pages().read(chunk.chunk(), into);
+        piece.reader().read(chunk.chunk(), into);
         into.flip();
         for (ChunkRuns.Run run : chunk.runs()) {
           for (int i = 0; i < run.pages(); i++) {

@@ -40,7 +40,6 @@ public final class VmaCollector {
       Map.of(
           "ht", "huge TLB pages are not supported yet",
           "um", "it is registered with a userfaultfd",
-          "uw", "it is registered with a userfaultfd",
           "ui", "it is registered with a userfaultfd",
           "ss", "shadow stacks are not supported yet",
           "io", "it maps device memory",

@@ -16,6 +16,9 @@ public final class PageScan implements AutoCloseable {
   public static final long HUGE = 0x40;
   public static final long GUARD = 0x100;
 
+  private static final long WP_MATCHING = 1;
+  private static final long CHECK_WPASYNC = 2;
+
   private static final long REQUEST = 0xC0606610L;
   private static final int ARGUMENT_SIZE = 96;
   private static final int REGIONS = 4096;
@@ -56,12 +59,46 @@ public final class PageScan implements AutoCloseable {
   /// `anyOf` (0: no such condition).
   public void scan(long start, long end, long required, long excluded, long anyOf, Sink sink)
       throws SyscallException {
+    scan(0, start, end, required, excluded, anyOf, sink);
+  }
+
+  /// Ranges that were written to since [#protect], of a range that a [Userfault] tracks.
+  ///
+  /// @return false when (part of) the range is not tracked: then any page may have been written
+  public boolean written(long start, long end, Sink sink) throws SyscallException {
+    return tracked(CHECK_WPASYNC, start, end, sink);
+  }
+
+  /// As [#written], and from here on these pages count as not written: page by page in one step, so
+  /// that no write is lost while the process runs.
+  public boolean protect(long start, long end, Sink sink) throws SyscallException {
+    return tracked(CHECK_WPASYNC | WP_MATCHING, start, end, sink);
+  }
+
+  /// Only pages that are there: others would get an entry of the page table each.
+  private boolean tracked(long flags, long start, long end, Sink sink) throws SyscallException {
+    long excluded = guard();
+    try {
+      scan(flags, start, end, WRITTEN, excluded, PRESENT | SWAPPED, sink);
+      return true;
+    } catch (SyscallException e) {
+      if (e.errno() == Errno.EPERM) {
+        return false;
+      }
+      throw e;
+    }
+  }
+
+  private void scan(
+      long flags, long start, long end, long required, long excluded, long anyOf, Sink sink)
+      throws SyscallException {
     long at = start;
     long pendingStart = 0;
     long pendingEnd = 0;
     while (at < end) {
       argument.fill((byte) 0);
       argument.set(JAVA_LONG, 0, ARGUMENT_SIZE);
+      argument.set(JAVA_LONG, 8, flags);
       argument.set(JAVA_LONG, 16, at);
       argument.set(JAVA_LONG, 24, end);
       argument.set(JAVA_LONG, 40, regions.address());

@@ -24,13 +24,20 @@ public final class Spawn {
         FunctionDescriptor.of(JAVA_INT, ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS, ADDRESS));
   }
 
-  /// Starts the program at `path` with no arguments and an empty environment; descriptors without
-  /// close-on-exec are inherited. Returns its pid.
+  /// Starts the program at `path` as `jcr`, with no arguments and an empty environment; descriptors
+  /// without close-on-exec are inherited. Returns its pid.
   public static int program(String path) throws SyscallException {
+    return program(path, "jcr");
+  }
+
+  /// As [#program(String)] with these words as its command line.
+  public static int program(String path, String... words) throws SyscallException {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment pid = arena.allocate(JAVA_INT);
-      MemorySegment arguments = arena.allocate(ADDRESS, 2);
-      arguments.set(ADDRESS, 0, arena.allocateFrom("jcr"));
+      MemorySegment arguments = arena.allocate(ADDRESS, words.length + 1L);
+      for (int i = 0; i < words.length; i++) {
+        arguments.setAtIndex(ADDRESS, i, arena.allocateFrom(words[i]));
+      }
       MemorySegment environment = arena.allocate(ADDRESS, 1);
       int error =
           (int)

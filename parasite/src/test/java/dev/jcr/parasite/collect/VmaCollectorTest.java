@@ -164,7 +164,6 @@ class VmaCollectorTest {
   @CsvSource({
     "ht, huge TLB pages are not supported yet",
     "um, it is registered with a userfaultfd",
-    "uw, it is registered with a userfaultfd",
     "ui, it is registered with a userfaultfd",
     "ss, shadow stacks are not supported yet",
     "io, it maps device memory",

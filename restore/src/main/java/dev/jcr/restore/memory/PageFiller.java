@@ -2,8 +2,8 @@ package dev.jcr.restore.memory;
 
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
-import dev.jcr.image.pages.ChunkRuns;
-import dev.jcr.image.pages.PageReader;
+import dev.jcr.image.pages.PageStore;
+import dev.jcr.image.pages.PageStore.Piece;
 import dev.jcr.image.pages.PageWriter;
 import dev.jcr.image.v1.PageKind;
 import dev.jcr.image.v1.PageRun;
@@ -30,27 +30,28 @@ public final class PageFiller {
   /// IOV_MAX.
   private static final int MOST_RANGES = 1024;
 
-  private final PageReader reader;
+  private final PageStore store;
   private final ProcessMemory memory;
 
-  public PageFiller(PageReader reader, ProcessMemory memory) {
-    this.reader = reader;
+  public PageFiller(PageStore store, ProcessMemory memory) {
+    this.store = store;
     this.memory = memory;
   }
 
   @FunctionalInterface
   private interface ChunkWork {
-    void run(ChunkRuns chunk, ByteBuffer buffer) throws CheckpointException;
+    void run(Piece piece, ByteBuffer buffer) throws CheckpointException;
   }
 
   /// Writes all stored pages of the address space.
   public void fill() throws CheckpointException {
     forEachChunk(
         PROCESS_SPACE,
-        (chunk, buffer) -> {
+        (piece, buffer) -> {
           buffer.clear();
-          reader.read(chunk.chunk(), buffer);
-          transfer(chunk, MemorySegment.ofBuffer(buffer.clear()), false);
+          piece.reader().read(piece.chunk().chunk(), buffer);
+          pack(piece, buffer);
+          transfer(piece, MemorySegment.ofBuffer(buffer.clear()), false);
         });
   }
 
@@ -76,7 +77,7 @@ public final class PageFiller {
       }
       for (PageRun run : runs) {
         long at = Math.max(run.getStart(), vma.getStart());
-        long end = Math.min(run.getStart() + run.getPages() * reader.pageSize(), vma.getEnd());
+        long end = Math.min(run.getStart() + run.getPages() * store.pageSize(), vma.getEnd());
         while (at < end) {
           long length = Math.min(end - at, PageWriter.CHUNK_BYTES);
           if (verify) {
@@ -105,13 +106,14 @@ public final class PageFiller {
   public void fillObject(SharedObject object, Fd fd) throws CheckpointException {
     forEachChunk(
         object.getId(),
-        (chunk, buffer) -> {
+        (piece, buffer) -> {
           buffer.clear();
-          reader.read(chunk.chunk(), buffer);
+          piece.reader().read(piece.chunk().chunk(), buffer);
+          pack(piece, buffer);
           MemorySegment data = MemorySegment.ofBuffer(buffer.clear());
           long offset = 0;
-          for (ChunkRuns.Run run : chunk.runs()) {
-            long length = (long) run.pages() * reader.pageSize();
+          for (PageStore.Slice run : piece.slices()) {
+            long length = (long) run.pages() * store.pageSize();
             long inside = Math.min(length, object.getSize() - run.start());
             try {
               if (inside > 0) {
@@ -132,20 +134,47 @@ public final class PageFiller {
   public void verify() throws CheckpointException {
     forEachChunk(
         PROCESS_SPACE,
-        (chunk, buffer) -> {
-          int length = reader.contentLength(chunk.chunk());
-          transfer(chunk, MemorySegment.ofBuffer(buffer.clear()), true);
-          CRC32C crc = new CRC32C();
-          crc.update(buffer.clear().limit(length));
-          if ((int) crc.getValue() != reader.contentCrc(chunk.chunk())) {
-            throw different(chunk.runs().getFirst().start());
+        (piece, buffer) -> {
+          int chunk = piece.chunk().chunk();
+          transfer(piece, MemorySegment.ofBuffer(buffer.clear()), true);
+          if (piece.isWhole()) {
+            CRC32C crc = new CRC32C();
+            crc.update(buffer.clear().limit(piece.reader().contentLength(chunk)));
+            if ((int) crc.getValue() != piece.reader().contentCrc(chunk)) {
+              throw different(piece.slices().getFirst().start());
+            }
+            return;
+          }
+          // The checksum covers pages that a newer image replaced, too.
+          ByteBuffer wanted = ByteBuffer.allocateDirect(PageWriter.CHUNK_BYTES);
+          piece.reader().read(chunk, wanted);
+          pack(piece, wanted);
+          int length = bytes(piece);
+          if (wanted.clear().limit(length).mismatch(buffer.clear().limit(length)) >= 0) {
+            throw different(piece.slices().getFirst().start());
           }
         });
   }
 
-  private void transfer(ChunkRuns chunk, MemorySegment data, boolean read)
-      throws CheckpointException {
-    List<ChunkRuns.Run> runs = chunk.runs();
+  private int bytes(Piece piece) {
+    return piece.slices().stream().mapToInt(PageStore.Slice::pages).sum() * store.pageSize();
+  }
+
+  /// Moves the slices of a chunk together, to the front.
+  private void pack(Piece piece, ByteBuffer buffer) {
+    if (piece.isWhole()) {
+      return;
+    }
+    int to = 0;
+    for (PageStore.Slice slice : piece.slices()) {
+      int length = slice.pages() * store.pageSize();
+      buffer.put(to, buffer, slice.first() * store.pageSize(), length);
+      to += length;
+    }
+  }
+
+  private void transfer(Piece piece, MemorySegment data, boolean read) throws CheckpointException {
+    List<PageStore.Slice> runs = piece.slices();
     long[] addresses = new long[Math.min(runs.size(), MOST_RANGES)];
     long[] lengths = new long[addresses.length];
     long offset = 0;
@@ -155,7 +184,7 @@ public final class PageFiller {
       long bytes = 0;
       for (int i = 0; i < count; i++) {
         addresses[i] = runs.get(at + i).start();
-        lengths[i] = (long) runs.get(at + i).pages() * reader.pageSize();
+        lengths[i] = (long) runs.get(at + i).pages() * store.pageSize();
         bytes += lengths[i];
       }
       MemorySegment part = data.asSlice(offset, bytes);
@@ -174,8 +203,7 @@ public final class PageFiller {
   }
 
   private void forEachChunk(int space, ChunkWork work) throws CheckpointException {
-    List<ChunkRuns> chunks =
-        reader.layout().stream().filter(chunk -> chunk.space() == space).toList();
+    List<Piece> chunks = store.pieces(space);
     AtomicInteger next = new AtomicInteger();
     AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
     Runnable body =

@@ -1,0 +1,185 @@
+package dev.jcr.cli;
+
+import dev.jcr.cli.migrate.Destination;
+import dev.jcr.cli.migrate.Source;
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/// `jcr migrate PID HOST[:PORT]`.
+@Command(
+    name = "migrate",
+    mixinStandardHelpOptions = true,
+    versionProvider = Version.class,
+    description = {
+      "Moves a running process to a host where jcr serve runs.",
+      "",
+      "Its memory is copied while it runs, in rounds; then it is stopped, the rest is sent, rebuilt and"
+          + " proven there, and only then decided: it runs there and is ended here, or it runs on here."
+          + " After a crash of either side, or a lost network, --recover carries out what was decided."
+    },
+    optionListHeading = "%nOptions:%n",
+    footerHeading = "%nExamples:%n",
+    footer = {
+      "  jcr migrate 4242 10.0.0.2",
+      "  jcr migrate 4242 10.0.0.2 --max-downtime 200 --bandwidth 50",
+      "  jcr migrate --status                what was moved from and to this host",
+      "  jcr migrate --recover               finish or call off what was cut short"
+    })
+final class MigrateCommand implements Callable<Integer> {
+  @Spec private CommandSpec spec;
+
+  @Parameters(index = "0", arity = "0..1", paramLabel = "PID", description = "The process.")
+  private @Nullable Integer pid;
+
+  @Parameters(
+      index = "1",
+      arity = "0..1",
+      paramLabel = "HOST[:PORT]",
+      description = "Where jcr serve listens; port 7479 if none is given.")
+  private @Nullable String host;
+
+  @Mixin private CredentialOptions credentials = new CredentialOptions();
+
+  @Option(
+      names = "--max-downtime",
+      paramLabel = "MS",
+      defaultValue = "50",
+      description =
+          "Stop the process when the rest of its memory is expected to take no longer than this"
+              + " (default: ${DEFAULT-VALUE}).")
+  private long maxDowntime;
+
+  @Option(
+      names = "--max-rounds",
+      paramLabel = "N",
+      defaultValue = "30",
+      description = "Give up when that was not reached after N rounds (default: ${DEFAULT-VALUE}).")
+  private int maxRounds;
+
+  @Option(
+      names = "--bandwidth",
+      paramLabel = "MIB",
+      defaultValue = "0",
+      description = "Send no more than this many MiB in a second (default: no limit).")
+  private long bandwidth;
+
+  @Option(
+      names = "--compress",
+      paramLabel = "CODEC",
+      defaultValue = "zstd:1",
+      converter = Codec.Converter.class,
+      description = "none, zstd or zstd:LEVEL (default: ${DEFAULT-VALUE}).")
+  private Codec codec;
+
+  @Option(names = "--status", description = "Print the journals of this host.")
+  private boolean status;
+
+  @Option(
+      names = "--recover",
+      description =
+          "Carry out what was decided: call off undecided migrations, finish decided ones.")
+  private boolean recover;
+
+  @Option(
+      names = "--json",
+      description = "Print events and report, or the error, as lines of JSON on stdout.")
+  private boolean json;
+
+  @Override
+  public Integer call() throws CheckpointException {
+    PrintWriter out = spec.commandLine().getOut();
+    if (status) {
+      printStatus(out);
+      return ExitCode.OK;
+    }
+    if (recover) {
+      return recover(out);
+    }
+    if (pid == null || host == null) {
+      throw new CheckpointException(
+          Outcome.USAGE,
+          "cannot read the command line: PID and HOST are missing; see jcr migrate --help");
+    }
+    Source.Report report =
+        Source.run(
+            new Source.Options(
+                pid,
+                CredentialOptions.address(host),
+                credentials.folder,
+                maxDowntime,
+                maxRounds,
+                bandwidth << 20,
+                codec.compression(),
+                codec.level()),
+            credentials.load(),
+            this::event);
+    if (json) {
+      out.println(
+          new JsonObject()
+              .put("event", "done")
+              .put("id", report.id())
+              .put("pid", report.pid())
+              .put("rounds", report.rounds())
+              .put("bytes", report.bytes())
+              .put("downtime_us", report.downtimeMicros()));
+    } else {
+      out.println(
+          "moved process %d to %s: %s, %s sent, stopped for %s"
+              .formatted(
+                  report.pid(),
+                  host,
+                  Units.count(report.rounds(), "round"),
+                  Units.bytes(report.bytes()),
+                  Units.microseconds(report.downtimeMicros())));
+    }
+    return ExitCode.OK;
+  }
+
+  private void event(String event, String... namesAndValues) {
+    if (json) {
+      JsonObject line = new JsonObject().put("event", event);
+      for (int i = 0; i + 1 < namesAndValues.length; i += 2) {
+        line.put(namesAndValues[i], namesAndValues[i + 1]);
+      }
+      PrintWriter out = spec.commandLine().getOut();
+      out.println(line);
+      out.flush();
+    } else {
+      PrintWriter err = spec.commandLine().getErr();
+      err.println("jcr: " + event + " " + String.join(" ", namesAndValues));
+      err.flush();
+    }
+  }
+
+  private void printStatus(PrintWriter out) throws CheckpointException {
+    try {
+      List<String> lines = new ArrayList<>(Source.status(credentials.folder));
+      lines.addAll(Destination.status(credentials.folder));
+      lines.forEach(out::println);
+    } catch (IOException e) {
+      throw new CheckpointException(
+          Outcome.FAILED, "cannot read journals: " + e.getMessage() + "; see --dir", e);
+    }
+  }
+
+  private int recover(PrintWriter out) throws CheckpointException {
+    boolean all = true;
+    for (Source.Recovered one : Source.recover(credentials.folder, credentials.load())) {
+      out.println("migration " + one.id() + ": " + one.message());
+      all &= one.resolved();
+    }
+    return all ? ExitCode.OK : ExitCode.FAILED;
+  }
+}

@@ -1,0 +1,528 @@
+package dev.jcr.cli.migrate;
+
+import dev.jcr.cli.migrate.Link.Kind;
+import dev.jcr.cli.migrate.Link.Message;
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.CheckpointException.Problem;
+import dev.jcr.image.codec.ImageReader;
+import dev.jcr.image.codec.ImageStream;
+import dev.jcr.image.v1.ProcessState;
+import dev.jcr.parasite.procfs.Proc;
+import dev.jcr.restore.ConnectionChanges;
+import dev.jcr.restore.Restore;
+import dev.jcr.restore.RestoreGate;
+import dev.jcr.restore.RestoreOptions;
+import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.net.Socket;
+import java.net.SocketException;
+import java.nio.ByteBuffer;
+import java.nio.file.DirectoryStream;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Future;
+import java.util.concurrent.Semaphore;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.function.Consumer;
+import javax.net.ssl.SSLServerSocket;
+import javax.net.ssl.SSLSocket;
+import org.jspecify.annotations.Nullable;
+
+/// Takes processes up. `in/ID` holds the images of a migration and its journal:
+///
+/// ```
+/// receiving   rounds arrive; a restart throws them away
+/// prepared    everything is here, rebuilt and proven (the process dies with jcr, the image stays):
+///             held until the source says COMMIT or ABORT, however long that takes
+/// decided     COMMIT came when no process was prepared any more: it is rebuilt, then let go
+/// thawing     is let go at this moment
+/// running     runs here; COMMIT again is answered with RUNNING
+/// doubtful    jcr died while "thawing" and the process is not there: nobody can tell whether it ran.
+///             Held, and said so
+/// ```
+public final class Destination implements AutoCloseable {
+  private static final int MOST_CONNECTIONS = 16;
+  private static final int HELLO_MILLIS = 20_000;
+  private static final int ROUND_MILLIS = 120_000;
+  private static final int ID_BYTES = 16;
+
+  private final Path folder;
+  private final Consumer<String> log;
+  private final Map<String, Held> held = new ConcurrentHashMap<>();
+  private final Semaphore places = new Semaphore(MOST_CONNECTIONS);
+  private final CompletableFuture<Integer> port = new CompletableFuture<>();
+  private @Nullable SSLServerSocket server;
+
+  /// A process that waits, or is waited for.
+  private static final class Held {
+    final CompletableFuture<Boolean> decision = new CompletableFuture<>();
+    final CompletableFuture<String> prepared = new CompletableFuture<>();
+    final CompletableFuture<Boolean> running = new CompletableFuture<>();
+  }
+
+  public Destination(Path folder, Consumer<String> log) {
+    this.folder = folder.resolve("in");
+    this.log = log;
+  }
+
+  /// Looks at what an earlier jcr left behind.
+  public void recover() throws CheckpointException {
+    try {
+      Files.createDirectories(
+          folder,
+          PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+      for (Path each : migrations()) {
+        recover(each);
+      }
+    } catch (IOException e) {
+      throw new CheckpointException(
+          Outcome.FAILED, "cannot read " + folder + ": " + e.getMessage() + "; see --dir", e);
+    }
+  }
+
+  private List<Path> migrations() throws IOException {
+    try (DirectoryStream<Path> entries = Files.newDirectoryStream(folder)) {
+      return java.util.stream.StreamSupport.stream(entries.spliterator(), false).sorted().toList();
+    }
+  }
+
+  private void recover(Path migration) throws IOException {
+    if (!Files.exists(migration.resolve("journal"))) {
+      remove(migration);
+      return;
+    }
+    Journal journal = Journal.read(migration.resolve("journal"));
+    switch (journal.state()) {
+      case "receiving" -> remove(migration);
+      case "prepared", "decided" ->
+          log.accept(
+              "holds process %d (%s) of migration %s for its source to decide: jcr migrate --recover"
+                  .formatted(journal.number("pid"), journal.get("comm"), migration.getFileName()));
+      case "thawing" -> {
+        if (isAlive(journal)) {
+          journal.set("running");
+        } else {
+          journal.set("doubtful");
+        }
+      }
+      default -> {}
+    }
+    if (journal.state().equals("doubtful")) {
+      log.accept(
+          "cannot tell whether process %d (%s) of migration %s ran before jcr was killed; if it did not, start it with jcr restore %s -d"
+              .formatted(
+                  journal.number("pid"),
+                  journal.get("comm"),
+                  migration.getFileName(),
+                  migration.resolve(journal.get("image"))));
+    }
+  }
+
+  private static boolean isAlive(Journal journal) {
+    return startTime((int) journal.number("pid")) == journal.number("start_time")
+        && journal.number("start_time") != 0;
+  }
+
+  /// Field 22 of /proc/PID/stat; 0 when there is no such process.
+  static long startTime(int pid) {
+    try {
+      return Proc.of(pid).status().state() == 'Z' ? 0 : Proc.of(pid).stat().startTime();
+    } catch (IOException _) {
+      return 0;
+    }
+  }
+
+  /// Where [#serve] listens, once it does.
+  public Future<Integer> port() {
+    return port;
+  }
+
+  /// Accepts until [#close].
+  public void serve(Credentials credentials, InetSocketAddress address) throws CheckpointException {
+    try (SSLServerSocket listening =
+        (SSLServerSocket) credentials.context().getServerSocketFactory().createServerSocket()) {
+      server = listening;
+      listening.setReuseAddress(true);
+      listening.setNeedClientAuth(true);
+      listening.setEnabledProtocols(new String[] {"TLSv1.3"});
+      listening.bind(address);
+      port.complete(listening.getLocalPort());
+      log.accept("listening on " + listening.getLocalSocketAddress());
+      Thread.ofPlatform().daemon().name("jcr-warm-up").start(WarmUp::run);
+      while (true) {
+        Socket socket = listening.accept();
+        if (!places.tryAcquire()) {
+          socket.close();
+          continue;
+        }
+        Thread.ofPlatform()
+            .daemon()
+            .name("jcr-migration")
+            .start(() -> {
+              try {
+                connection((SSLSocket) socket);
+              } finally {
+                places.release();
+              }
+            });
+      }
+    } catch (SocketException e) {
+      if (server != null && server.isClosed()) {
+        return;
+      }
+      throw listenFailed(address, e);
+    } catch (IOException e) {
+      throw listenFailed(address, e);
+    }
+  }
+
+  private static CheckpointException listenFailed(InetSocketAddress address, IOException e) {
+    return new CheckpointException(
+        Outcome.FAILED,
+        "cannot listen on " + address + ": " + e.getMessage() + "; choose another with --listen",
+        e);
+  }
+
+  private void connection(SSLSocket socket) {
+    try (socket) {
+      socket.setTcpNoDelay(true);
+      socket.setSoTimeout(HELLO_MILLIS);
+      socket.startHandshake();
+      Link link = new Link(socket.getInputStream(), socket.getOutputStream());
+      try {
+        Message first = link.receive();
+        switch (first.kind()) {
+          case HELLO -> migrate(socket, link, first);
+          case RESOLVE -> resolve(link, first);
+          default -> throw Link.strange(first.kind() + " first");
+        }
+      } catch (CheckpointException e) {
+        log.accept("refused: " + e.getMessage());
+        link.send(Kind.REFUSE, String.valueOf(e.getMessage()));
+      }
+    } catch (IOException e) {
+      log.accept("a connection ended: " + e.getMessage());
+    } catch (RuntimeException e) {
+      // An outline is not checked in its meaning: whatever it leads to ends here.
+      log.accept("a connection was given up: " + e);
+    }
+  }
+
+  private void migrate(SSLSocket socket, Link link, Message hello)
+      throws IOException, CheckpointException {
+    ByteBuffer bytes = ByteBuffer.wrap(hello.bytes());
+    if (bytes.remaining() < 4 + ID_BYTES + 8) {
+      throw Link.strange("a HELLO of " + bytes.remaining() + " bytes");
+    }
+    int version = bytes.getInt();
+    if (version != Link.VERSION) {
+      throw new CheckpointException(
+          Outcome.FAILED,
+          "protocol version %d here, %d there; use the same jcr on both hosts"
+              .formatted(Link.VERSION, version));
+    }
+    byte[] raw = new byte[ID_BYTES];
+    bytes.get(raw);
+    String id = HexFormat.of().formatHex(raw);
+    long space = bytes.getLong();
+    byte[] rest = new byte[bytes.remaining()];
+    bytes.get(rest);
+    ProcessState outline = ImageReader.outline("the outline", rest);
+    List<Problem> problems = Restore.preflight(outline);
+    if (!problems.isEmpty()) {
+      throw new CheckpointException(
+          Outcome.FAILED,
+          String.join(" | ", problems.stream().map(Problem::toString).toList()),
+          problems,
+          null);
+    }
+    long free = folder.toFile().getUsableSpace();
+    if (space < 0 || space > free) {
+      throw new CheckpointException(
+          Outcome.FAILED,
+          "%d MiB may be needed in %s, %d MiB are free; choose another folder with --dir"
+              .formatted(space >> 20, folder, free >> 20));
+    }
+    Path images = folder.resolve(id);
+    try {
+      Files.createDirectory(images);
+    } catch (FileAlreadyExistsException e) {
+      throw new CheckpointException(Outcome.FAILED, "migration " + id + " was here before", e);
+    }
+    boolean done = false;
+    Journal journal = Journal.create(images.resolve("journal"));
+    try {
+      journal.with("pid", outline.getIdentity().getPid()).set("receiving");
+      link.send(Kind.ACCEPT, "");
+      socket.setSoTimeout(ROUND_MILLIS);
+      int round = 0;
+      Message message = link.receive();
+      while (message.kind() == Kind.ROUND) {
+        ImageStream.read(link.in(), images.resolve(Integer.toString(++round)), true);
+        link.send(Kind.GOT, "");
+        message = link.receive();
+      }
+      if (message.kind() != Kind.FINAL) {
+        if (message.kind() == Kind.ABORT) {
+          link.send(Kind.ABORTED, "");
+          return;
+        }
+        throw Link.strange(message.kind() + " instead of FINAL");
+      }
+      long began = System.nanoTime();
+      var manifest = ImageStream.read(link.in(), images.resolve(Integer.toString(++round)), true);
+      if (manifest.getPid() != outline.getIdentity().getPid()) {
+        throw Link.strange("an image of another process");
+      }
+      long received = System.nanoTime();
+      journal.with("image", round).with("comm", manifest.getComm());
+      Held process = prepare(id, journal, images.resolve(Integer.toString(round)));
+      String timings = await(process.prepared);
+      done = true;
+      link.send(
+          Kind.PREPARED,
+          "received %d us, prepared %d us: %s"
+              .formatted(
+                  (received - began) / 1000, (System.nanoTime() - received) / 1000, timings));
+      decide(socket, link, id, process);
+    } finally {
+      if (!done) {
+        remove(images);
+      }
+    }
+  }
+
+  /// Rebuilds the process on a thread of its own, which then waits for the decision, even if the
+  /// connection is lost.
+  private Held prepare(String id, Journal journal, Path image) {
+    Held process = new Held();
+    held.put(id, process);
+    RestoreGate gate =
+        (pid, timings) -> {
+          try {
+            boolean again = journal.state().equals("decided");
+            journal.with("pid", pid).with("start_time", startTime(pid));
+            if (!again) {
+              journal.set("prepared");
+            }
+            process.prepared.complete(timings.toString());
+            boolean commit = await(process.decision);
+            if (commit) {
+              journal.set("thawing");
+            }
+            return commit;
+          } catch (IOException e) {
+            throw new CheckpointException(
+                Outcome.FAILED, "cannot write " + journal.file() + ": " + e.getMessage(), e);
+          }
+        };
+    Thread.ofPlatform()
+        .daemon()
+        .name("jcr-prepare")
+        .start(() -> {
+          try {
+            Restore.run(new RestoreOptions(image, false, true, ConnectionChanges.NONE, true), gate);
+            journal.set("running");
+            process.running.complete(true);
+            removeImages(image.getParent());
+            log.accept("process " + journal.get("pid") + " of migration " + id + " runs here");
+          } catch (CheckpointException | IOException | RuntimeException | Error e) {
+            // Called off, or it could not be rebuilt; the image stays until the decision is known.
+            process.prepared.completeExceptionally(e);
+            process.running.completeExceptionally(e);
+          } finally {
+            held.remove(id, process);
+          }
+        });
+    return process;
+  }
+
+  private static <T> T await(CompletableFuture<T> future) throws CheckpointException {
+    try {
+      return future.get();
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new CheckpointException(Outcome.FAILED, "cannot wait: interrupted", e);
+    } catch (ExecutionException e) {
+      if (e.getCause() instanceof CheckpointException failure) {
+        throw failure;
+      }
+      throw new IllegalStateException(e.getCause());
+    }
+  }
+
+  /// The connection may end here: then the process is held.
+  private void decide(SSLSocket socket, Link link, String id, Held process)
+      throws IOException, CheckpointException {
+    socket.setSoTimeout(0);
+    socket.setKeepAlive(true);
+    Message message;
+    try {
+      message = link.receive();
+    } catch (IOException e) {
+      log.accept(
+          "lost the source of migration "
+              + id
+              + ": the process is held, stopped, until the source decides (jcr migrate --recover)");
+      throw e;
+    }
+    switch (message.kind()) {
+      case COMMIT -> link.send(Kind.RUNNING, commit(id, process));
+      case ABORT -> {
+        abort(id, process);
+        link.send(Kind.ABORTED, "");
+      }
+      default -> throw Link.strange(message.kind() + " instead of a decision");
+    }
+  }
+
+  private static String commit(String id, Held process) throws CheckpointException {
+    process.decision.complete(true);
+    await(process.running);
+    return id;
+  }
+
+  private void abort(String id, Held process) throws IOException {
+    process.decision.complete(false);
+    try {
+      process.running.get(1, TimeUnit.MINUTES);
+    } catch (ExecutionException | TimeoutException _) {
+      // Called off, as it should be.
+    } catch (InterruptedException _) {
+      Thread.currentThread().interrupt();
+    }
+    remove(folder.resolve(id));
+  }
+
+  /// A source tells how a migration that was cut off ended.
+  private void resolve(Link link, Message message) throws IOException, CheckpointException {
+    String text = message.text();
+    if (!text.matches("(commit|abort) [0-9a-f]{32}")) {
+      throw Link.strange("a decision that is none");
+    }
+    boolean commit = text.startsWith("commit");
+    String id = text.substring(text.indexOf(' ') + 1);
+    Path migration = folder.resolve(id);
+    Held process = held.get(id);
+    if (process != null) {
+      if (commit) {
+        link.send(Kind.RUNNING, commit(id, process));
+      } else {
+        abort(id, process);
+        link.send(Kind.ABORTED, "");
+      }
+      return;
+    }
+    if (!Files.exists(migration.resolve("journal"))) {
+      if (commit) {
+        throw new CheckpointException(
+            Outcome.FAILED, "cannot commit migration " + id + ": it is not known here");
+      }
+      link.send(Kind.ABORTED, "");
+      return;
+    }
+    Journal journal = Journal.read(migration.resolve("journal"));
+    switch (journal.state()) {
+      case "running" -> {
+        if (!commit) {
+          throw new CheckpointException(
+              Outcome.FAILED, "cannot abort migration " + id + ": its process runs here");
+        }
+        link.send(Kind.RUNNING, id);
+      }
+      case "prepared", "decided" -> {
+        if (!commit) {
+          remove(migration);
+          link.send(Kind.ABORTED, "");
+          return;
+        }
+        journal.set("decided");
+        Held again = prepare(id, journal, migration.resolve(journal.get("image")));
+        await(again.prepared);
+        link.send(Kind.RUNNING, commit(id, again));
+      }
+      case "receiving" -> {
+        if (commit) {
+          throw new CheckpointException(
+              Outcome.FAILED, "cannot commit migration " + id + ": it is not whole here");
+        }
+        // Whoever receives it notices the end of its connection.
+        link.send(Kind.ABORTED, "");
+      }
+      default ->
+          throw new CheckpointException(
+              Outcome.FAILED,
+              "cannot tell whether process "
+                  + journal.get("pid")
+                  + " of migration "
+                  + id
+                  + " ran; see the destination's log");
+    }
+  }
+
+  /// State of every migration that was here, for people.
+  public static List<String> status(Path folder) throws IOException {
+    Path in = folder.resolve("in");
+    if (!Files.isDirectory(in)) {
+      return List.of();
+    }
+    try (DirectoryStream<Path> entries = Files.newDirectoryStream(in)) {
+      List<String> lines = new java.util.ArrayList<>();
+      for (Path each : entries) {
+        if (Files.exists(each.resolve("journal"))) {
+          lines.add("in " + each.getFileName() + " " + Journal.read(each.resolve("journal")));
+        }
+      }
+      return lines;
+    }
+  }
+
+  private static void remove(Path migration) throws IOException {
+    removeImages(migration);
+    Files.deleteIfExists(migration.resolve("journal"));
+    try (DirectoryStream<Path> rest = Files.newDirectoryStream(migration)) {
+      for (Path file : rest) {
+        Files.deleteIfExists(file);
+      }
+    }
+    Files.deleteIfExists(migration);
+  }
+
+  /// The folders in a migration's folder; its journal stays.
+  private static void removeImages(@Nullable Path migration) throws IOException {
+    if (migration == null) {
+      return;
+    }
+    try (DirectoryStream<Path> images = Files.newDirectoryStream(migration, Files::isDirectory)) {
+      for (Path image : images) {
+        try (DirectoryStream<Path> parts = Files.newDirectoryStream(image)) {
+          for (Path part : parts) {
+            Files.deleteIfExists(part);
+          }
+        }
+        Files.deleteIfExists(image);
+      }
+    }
+  }
+
+  @Override
+  public void close() {
+    try {
+      if (server != null) {
+        server.close();
+      }
+    } catch (IOException _) {
+      // No more connections either way.
+    }
+  }
+}

@@ -1,0 +1,547 @@
+package dev.jcr.cli.migrate;
+
+import dev.jcr.cli.migrate.Link.Kind;
+import dev.jcr.dump.Dump;
+import dev.jcr.dump.DumpGate;
+import dev.jcr.dump.DumpListener;
+import dev.jcr.dump.DumpOptions;
+import dev.jcr.dump.DumpReport;
+import dev.jcr.dump.MemoryRounds;
+import dev.jcr.dump.Outline;
+import dev.jcr.dump.files.ConnectionPolicy;
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.CheckpointException.Problem;
+import dev.jcr.image.codec.ImageWriter;
+import dev.jcr.image.codec.ParentImage;
+import dev.jcr.image.v1.Compression;
+import dev.jcr.image.v1.Host;
+import dev.jcr.image.v1.Manifest;
+import dev.jcr.image.v1.ProcessState;
+import dev.jcr.image.v1.Statistics;
+import dev.jcr.parasite.host.HostFacts;
+import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.procfs.Proc;
+import java.io.FilterOutputStream;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.net.InetSocketAddress;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
+import java.nio.channels.OverlappingFileLockException;
+import java.nio.file.DirectoryStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.security.SecureRandom;
+import java.util.ArrayList;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.concurrent.locks.LockSupport;
+import javax.net.ssl.SSLException;
+import javax.net.ssl.SSLSocket;
+import org.jspecify.annotations.Nullable;
+
+/// Sends a process to another host. `out/ID` is the journal of a migration:
+///
+/// ```
+/// sending    undecided, which means: it stays here
+/// commit     decided: it lives there. Written while the process is stopped, by jcr and by SIGSTOP, so
+///            that it does not run even if jcr dies now
+/// done       it was ended here and runs there
+/// aborted    it stays here; "told" says whether the destination knows
+/// ```
+public final class Source {
+  private static final int SIGKILL = 9;
+  private static final int SIGCONT = 18;
+  private static final int SIGSTOP = 19;
+  private static final int CONNECT_MILLIS = 10_000;
+  private static final int ANSWER_MILLIS = 120_000;
+  private static final int ID_BYTES = 16;
+  private static final int NO_PROGRESS_ROUNDS = 4;
+
+  private Source() {}
+
+  /// What to move and how.
+  ///
+  /// @param folder journals
+  /// @param maxDowntimeMillis the last round begins when its memory is expected to take no longer
+  /// @param maxRounds rounds of memory before that; when they did not get small enough by then, the
+  ///   migration is given up
+  /// @param bytesPerSecond bandwidth limit, 0 for none
+  public record Options(
+      int pid,
+      InetSocketAddress address,
+      Path folder,
+      long maxDowntimeMillis,
+      int maxRounds,
+      long bytesPerSecond,
+      Compression compression,
+      int compressionLevel) {}
+
+  /// What was sent and how long the process stood still.
+  ///
+  /// @param downtimeMicros from the first stopped thread to the answer that it runs there
+  public record Report(
+      String id, int pid, int rounds, long bytes, long downtimeMicros, String prepared) {}
+
+  /// Told about a migration as it goes on. Called from the thread that migrates. One that throws
+  /// calls the migration off, as long as it is not decided.
+  public interface Listener {
+    /// `event` is one of accepted, round, frozen, prepared, committed, running; numbers follow by
+    /// name.
+    void event(String event, String... namesAndValues);
+  }
+
+  /// Counts what is sent, and sends no faster than it may.
+  private static final class Counted extends FilterOutputStream {
+    private final long bytesPerSecond;
+    private final long began = System.nanoTime();
+    private long bytes;
+
+    Counted(OutputStream out, long bytesPerSecond) {
+      super(out);
+      this.bytesPerSecond = bytesPerSecond;
+    }
+
+    @Override
+    public void write(int value) throws IOException {
+      out.write(value);
+      bytes++;
+    }
+
+    @Override
+    public void write(byte[] source, int offset, int length) throws IOException {
+      out.write(source, offset, length);
+      bytes += length;
+      if (bytesPerSecond > 0) {
+        long due = began + (long) (bytes * 1e9 / bytesPerSecond);
+        LockSupport.parkNanos(Math.max(0, due - System.nanoTime()));
+      }
+    }
+  }
+
+  /// Moves the process. On any exception but one of outcome `TARGET_DOUBTFUL` it is here and as it
+  /// was; with that one the decision is in the journal, and [#recover] carries it out.
+  public static Report run(Options options, Credentials credentials, Listener listener)
+      throws CheckpointException {
+    int pid = options.pid();
+    List<Problem> problems = Dump.preflight(pid, ConnectionPolicy.KEEP);
+    if (!problems.isEmpty()) {
+      throw new CheckpointException(
+          Outcome.UNSUPPORTED,
+          "cannot migrate process "
+              + pid
+              + ": "
+              + String.join(" | ", problems.stream().map(Problem::toString).toList()),
+          problems,
+          null);
+    }
+    byte[] raw = new byte[ID_BYTES];
+    new SecureRandom().nextBytes(raw);
+    String id = HexFormat.of().formatHex(raw);
+    ProcessState outline = Outline.of(pid);
+    Path out = options.folder().resolve("out");
+    try {
+      Files.createDirectories(out);
+      Path file = out.resolve(id);
+      Journal journal = Journal.create(file);
+      try (FileChannel channel = lockFile(out, id);
+          FileLock lock = channel.lock()) {
+        if (!lock.isValid()) {
+          throw new IOException("lock of " + file);
+        }
+        journal
+            .with("pid", pid)
+            .with("start_time", Destination.startTime(pid))
+            .with("stopped", Proc.of(pid).status().state() == 'T')
+            .with("host", options.address().getHostString())
+            .with("port", options.address().getPort())
+            .set("sending");
+        return send(options, credentials, listener, id, raw, outline, journal);
+      }
+    } catch (IOException e) {
+      throw new CheckpointException(
+          Outcome.FAILED,
+          "cannot write a journal in " + out + ": " + e.getMessage() + "; see --dir",
+          e);
+    }
+  }
+
+  private static FileChannel lockFile(Path out, String id) throws IOException {
+    return FileChannel.open(
+        out.resolve(id + ".lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+  }
+
+  private static Report send(
+      Options options,
+      Credentials credentials,
+      Listener listener,
+      String id,
+      byte[] raw,
+      ProcessState outline,
+      Journal journal)
+      throws CheckpointException, IOException {
+    try (SSLSocket socket = connect(credentials, options.address())) {
+      Counted counted = new Counted(socket.getOutputStream(), options.bytesPerSecond());
+      Link link = new Link(socket.getInputStream(), counted);
+      byte[] known = outline.toByteArray();
+      ByteBuffer hello = ByteBuffer.allocate(4 + ID_BYTES + 8 + known.length);
+      hello.putInt(Link.VERSION).put(raw).putLong(space(options.pid())).put(known);
+      link.send(Kind.HELLO, hello.array());
+      link.expect(Kind.ACCEPT);
+      listener.event("accepted", "id", id);
+      return new Sending(options, listener, id, journal, link, counted).run();
+    } catch (CheckpointException | RuntimeException | Error e) {
+      if (journal.state().equals("sending")) {
+        journal.with("told", false).set("aborted");
+      }
+      throw e;
+    } catch (IOException e) {
+      if (journal.state().equals("sending")) {
+        journal.with("told", false).set("aborted");
+        throw lost(options.address(), e);
+      }
+      throw inDoubt(id, options.pid(), e);
+    }
+  }
+
+  /// Everything resident, twice: rounds repeat pages.
+  private static long space(int pid) throws IOException {
+    for (String line : Proc.of(pid).text("status").lines().toList()) {
+      if (line.startsWith("VmRSS:")) {
+        return 2048 * Long.parseLong(line.replaceAll("[^0-9]", ""));
+      }
+    }
+    return 0;
+  }
+
+  private static CheckpointException lost(InetSocketAddress address, IOException e) {
+    String problem =
+        e instanceof SSLException
+            ? "the destination was not proven, or does not trust this host: " + e.getMessage()
+            : String.valueOf(e.getMessage());
+    return new CheckpointException(
+        Outcome.FAILED,
+        "cannot migrate to " + address + ": " + problem + "; the process runs on here",
+        e);
+  }
+
+  private static CheckpointException inDoubt(String id, int pid, Exception e) {
+    return new CheckpointException(
+        Outcome.TARGET_DOUBTFUL,
+        "cannot finish migration "
+            + id
+            + " of process "
+            + pid
+            + ": "
+            + e.getMessage()
+            + "; it is decided that it lives at the destination, which holds it: jcr migrate"
+            + " --recover",
+        e);
+  }
+
+  private static SSLSocket connect(Credentials credentials, InetSocketAddress address)
+      throws IOException {
+    SSLSocket socket = (SSLSocket) credentials.context().getSocketFactory().createSocket();
+    boolean done = false;
+    try {
+      socket.connect(
+          new InetSocketAddress(address.getHostString(), address.getPort()), CONNECT_MILLIS);
+      socket.setSoTimeout(ANSWER_MILLIS);
+      socket.setTcpNoDelay(true);
+      Credentials.restrict(socket);
+      socket.startHandshake();
+      done = true;
+      return socket;
+    } finally {
+      if (!done) {
+        socket.close();
+      }
+    }
+  }
+
+  /// One migration after the destination accepted it.
+  private static final class Sending implements DumpGate {
+    private final Options options;
+    private final Listener listener;
+    private final String id;
+    private final Journal journal;
+    private final Link link;
+    private final Counted counted;
+    private String prepared = "";
+    private @Nullable IOException failure;
+    private long stoppedAt;
+    private boolean stoppedBySignal;
+    private long preparedAt;
+    private long decidedAt;
+    private long runningAt;
+
+    Sending(
+        Options options,
+        Listener listener,
+        String id,
+        Journal journal,
+        Link link,
+        Counted counted) {
+      this.options = options;
+      this.listener = listener;
+      this.id = id;
+      this.journal = journal;
+      this.link = link;
+      this.counted = counted;
+    }
+
+    Report run() throws CheckpointException, IOException {
+      Host.Builder host = HostFacts.read();
+      int pageSize = host.getPageSize();
+      try (MemoryRounds rounds = MemoryRounds.begin(options.pid(), host.clone())) {
+        Manifest previous = null;
+        int round = 0;
+        long smallest = Long.MAX_VALUE;
+        int noProgress = 0;
+        while (true) {
+          round++;
+          long began = System.nanoTime();
+          long bytesBefore = counted.bytes;
+          link.send(Kind.ROUND, "");
+          ImageWriter image = writer(previous, round);
+          try (image) {
+            previous = rounds.next(image, pageSize, host.build(), false);
+          }
+          link.expect(Kind.GOT);
+          long nanos = System.nanoTime() - began;
+          long bytes = counted.bytes - bytesBefore;
+          Statistics statistics = previous.getCreation().getStatistics();
+          // What was written during this round is the next one's; its time is in proportion.
+          long predicted = nanos / 1_000_000;
+          listener.event(
+              "round",
+              "round",
+              Integer.toString(round),
+              "pages",
+              Long.toString(statistics.getPagesWritten()),
+              "bytes",
+              Long.toString(bytes),
+              "ms",
+              Long.toString(nanos / 1_000_000),
+              "expected_ms",
+              Long.toString(predicted));
+          if (round > 1 && predicted <= options.maxDowntimeMillis()) {
+            break;
+          }
+          noProgress = bytes < smallest * 9 / 10 ? 0 : noProgress + 1;
+          smallest = Math.min(smallest, bytes);
+          if (round == options.maxRounds() || noProgress == NO_PROGRESS_ROUNDS) {
+            link.send(Kind.ABORT, "");
+            throw new CheckpointException(
+                Outcome.FAILED,
+                "cannot migrate process %d: it writes memory as fast as it is sent: %d rounds, the last of %d KiB in %d ms; allow more with --max-downtime %d"
+                    .formatted(
+                        options.pid(), round, bytes >> 10, nanos / 1_000_000, predicted * 2));
+          }
+        }
+        link.send(Kind.FINAL, "");
+        DumpReport report;
+        try (ImageWriter image = writer(previous, round + 1)) {
+          report =
+              Dump.last(
+                  new DumpOptions(
+                      options.pid(),
+                      Path.of("stream"),
+                      DumpOptions.Afterwards.KILL,
+                      options.compression(),
+                      options.compressionLevel(),
+                      ConnectionPolicy.KEEP,
+                      false),
+                  DumpListener.SILENT,
+                  image,
+                  rounds,
+                  this);
+        }
+        if (failure != null) {
+          throw failure;
+        }
+        journal.set("done");
+        long downtime = (runningAt - stoppedAt) / 1000;
+        listener.event(
+            "committed",
+            "until_prepared_us",
+            Long.toString((preparedAt - stoppedAt) / 1000),
+            "deciding_us",
+            Long.toString((decidedAt - preparedAt) / 1000),
+            "letting_go_us",
+            Long.toString((runningAt - decidedAt) / 1000),
+            "destination",
+            prepared);
+        listener.event("running", "id", id, "downtime_us", Long.toString(downtime));
+        return new Report(id, report.pid(), round + 1, counted.bytes, downtime, prepared);
+      }
+    }
+
+    @Override
+    public void stopped(long begun) {
+      stoppedAt = begun;
+    }
+
+    private ImageWriter writer(@Nullable Manifest previous, int round) {
+      ImageWriter image =
+          ImageWriter.to(link.out(), options.compression(), options.compressionLevel());
+      if (previous != null) {
+        image.parent(ParentImage.sent("../" + (round - 1), previous));
+      }
+      return image;
+    }
+
+    /// The destination has rebuilt the process, or says why not. Then the decision: the process is
+    /// stopped by SIGSTOP as well, so that it stays where it is whatever happens to jcr.
+    @Override
+    public boolean mayEnd() throws CheckpointException {
+      try {
+        prepared = link.expect(Kind.PREPARED).text();
+        preparedAt = System.nanoTime();
+        Kernel.raw(Syscall.KILL, options.pid(), SIGSTOP);
+        stoppedBySignal = true;
+        journal.set("commit");
+        decidedAt = System.nanoTime();
+        return true;
+      } catch (IOException e) {
+        if (stoppedBySignal) {
+          // Takes the pending SIGSTOP away.
+          Kernel.raw(Syscall.KILL, options.pid(), SIGCONT);
+        }
+        throw lost(options.address(), e);
+      }
+    }
+
+    @Override
+    public void ended() {
+      try {
+        link.send(Kind.COMMIT, "");
+        link.expect(Kind.RUNNING);
+        runningAt = System.nanoTime();
+      } catch (IOException e) {
+        failure = e;
+      } catch (CheckpointException e) {
+        failure = new IOException(e.getMessage(), e);
+      }
+    }
+  }
+
+  /// A migration that is not over, or was not told to the destination.
+  ///
+  /// @param message what became of it
+  public record Recovered(String id, boolean resolved, String message) {}
+
+  /// Carries out what was decided before jcr died or the network was lost: undecided ones are
+  /// called off and their process goes on here, decided ones are finished there.
+  public static List<Recovered> recover(Path folder, Credentials credentials)
+      throws CheckpointException {
+    Path out = folder.resolve("out");
+    List<Recovered> recovered = new ArrayList<>();
+    try {
+      for (Path file : journals(out)) {
+        String id = String.valueOf(file.getFileName());
+        try (FileChannel channel = lockFile(out, id);
+            FileLock lock = channel.tryLock()) {
+          if (lock == null) {
+            recovered.add(new Recovered(id, false, "is still being carried out"));
+            continue;
+          }
+          Recovered one = recover(id, Journal.read(file), credentials);
+          if (one != null) {
+            recovered.add(one);
+          }
+        } catch (OverlappingFileLockException _) {
+          recovered.add(new Recovered(id, false, "is still being carried out"));
+        }
+      }
+    } catch (IOException e) {
+      throw new CheckpointException(
+          Outcome.FAILED, "cannot read journals in " + out + ": " + e.getMessage(), e);
+    }
+    return recovered;
+  }
+
+  private static List<Path> journals(Path out) throws IOException {
+    List<Path> files = new ArrayList<>();
+    if (Files.isDirectory(out)) {
+      try (DirectoryStream<Path> entries = Files.newDirectoryStream(out)) {
+        for (Path entry : entries) {
+          if (String.valueOf(entry.getFileName()).matches("[0-9a-f]{32}")) {
+            files.add(entry);
+          }
+        }
+      }
+    }
+    return files;
+  }
+
+  private static @Nullable Recovered recover(String id, Journal journal, Credentials credentials)
+      throws IOException {
+    int pid = (int) journal.number("pid");
+    boolean alive =
+        journal.number("start_time") != 0
+            && Destination.startTime(pid) == journal.number("start_time");
+    return switch (journal.state()) {
+      case "sending" -> {
+        // Jcr died between its SIGSTOP and the decision, perhaps.
+        if (alive
+            && journal.get("stopped").equals("false")
+            && Proc.of(pid).status().state() == 'T') {
+          Kernel.raw(Syscall.KILL, pid, SIGCONT);
+        }
+        journal.with("told", false).set("aborted");
+        yield tell(id, journal, credentials, false);
+      }
+      case "aborted" ->
+          journal.get("told").equals("true") ? null : tell(id, journal, credentials, false);
+      case "commit" -> {
+        if (alive) {
+          Kernel.raw(Syscall.KILL, pid, SIGKILL);
+        }
+        yield tell(id, journal, credentials, true);
+      }
+      default -> null;
+    };
+  }
+
+  private static Recovered tell(String id, Journal journal, Credentials credentials, boolean commit)
+      throws IOException {
+    InetSocketAddress address =
+        InetSocketAddress.createUnresolved(journal.get("host"), (int) journal.number("port"));
+    String what = commit ? "commit" : "abort";
+    try (SSLSocket socket = connect(credentials, address)) {
+      Link link = new Link(socket.getInputStream(), socket.getOutputStream());
+      link.send(Kind.RESOLVE, what + " " + id);
+      link.expect(commit ? Kind.RUNNING : Kind.ABORTED);
+    } catch (IOException | CheckpointException e) {
+      return new Recovered(
+          id,
+          false,
+          what + ": the destination " + address + " could not be told: " + e.getMessage());
+    }
+    if (commit) {
+      journal.set("done");
+    } else {
+      journal.with("told", true).set("aborted");
+    }
+    return new Recovered(
+        id,
+        true,
+        "process "
+            + journal.get("pid")
+            + (commit ? " runs at " + address : " stays here, " + address + " has dropped it"));
+  }
+
+  /// State of every migration from here, for people.
+  public static List<String> status(Path folder) throws IOException {
+    List<String> lines = new ArrayList<>();
+    for (Path file : journals(folder.resolve("out"))) {
+      lines.add("out " + file.getFileName() + " " + Journal.read(file));
+    }
+    return lines;
+  }
+}

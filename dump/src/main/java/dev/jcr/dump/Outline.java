@@ -1,0 +1,59 @@
+package dev.jcr.dump;
+
+import dev.jcr.dump.files.Collected;
+import dev.jcr.dump.files.ConnectionPolicy;
+import dev.jcr.dump.files.FileCollector;
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.v1.Files;
+import dev.jcr.image.v1.Host;
+import dev.jcr.image.v1.Identity;
+import dev.jcr.image.v1.Memory;
+import dev.jcr.image.v1.ProcessState;
+import dev.jcr.image.v1.Thread;
+import dev.jcr.image.v1.Vma;
+import dev.jcr.parasite.collect.FileIdentities;
+import dev.jcr.parasite.collect.VmaCollector;
+import dev.jcr.parasite.host.HostFacts;
+import dev.jcr.parasite.procfs.Proc;
+import dev.jcr.parasite.remote.ProcessMemory;
+import java.io.IOException;
+import java.util.List;
+
+/// What can be told of a process without stopping it, for another host to say whether it could take
+/// it up: host, executable, mappings, ids of threads, descriptors.
+public final class Outline {
+  private Outline() {}
+
+  /// Looks at a running process; what comes and goes meanwhile may be missing.
+  public static ProcessState of(int pid) throws CheckpointException {
+    Proc proc = Proc.of(pid);
+    try (ProcessMemory memory = ProcessMemory.open(pid)) {
+      Host.Builder host = HostFacts.read();
+      List<Vma> vmas = VmaCollector.ofRunning().collect(proc.smaps(), _ -> 1);
+      ProcessState.Builder state =
+          ProcessState.newBuilder()
+              .setHost(host.setVdso(Collector.vdso(memory, vmas)))
+              .setIdentity(
+                  Identity.newBuilder()
+                      .setPid(pid)
+                      .setExecutable(FileIdentities.of(proc.link("exe")))
+                      .setWorkingDirectory(proc.link("cwd"))
+                      .setRootDirectory(proc.link("root")))
+              .setMemory(Memory.newBuilder().addAllVmas(vmas))
+              .setFiles(files(pid));
+      for (int tid : proc.tasks()) {
+        state.addThreads(Thread.newBuilder().setTid(tid));
+      }
+      return state.build();
+    } catch (IOException e) {
+      throw Preflight.lost(pid, e);
+    }
+  }
+
+  private static Files files(int pid) throws CheckpointException {
+    try (FileCollector files = new FileCollector(pid, ConnectionPolicy.KEEP);
+        Collected collected = files.collect(System.nanoTime())) {
+      return collected.files();
+    }
+  }
+}

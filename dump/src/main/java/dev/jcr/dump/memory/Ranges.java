@@ -1,0 +1,98 @@
+package dev.jcr.dump.memory;
+
+import dev.jcr.image.v1.PageRun;
+import dev.jcr.image.v1.Pagemap;
+import java.util.Arrays;
+
+/// Ranges of bytes, ascending and disjoint. Built by [#add], not changed afterwards.
+public final class Ranges {
+  private long[] bounds = new long[32];
+  private int count;
+
+  /// All pages of the address space that an image has, wherever their contents are.
+  public static Ranges of(Pagemap pagemap) {
+    Ranges ranges = new Ranges();
+    if (pagemap.getSpacesCount() > 0 && pagemap.getSpaces(0).getId() == 0) {
+      for (PageRun run : pagemap.getSpaces(0).getRunsList()) {
+        ranges.add(run.getStart(), run.getStart() + run.getPages() * pagemap.getPageSize());
+      }
+    }
+    return ranges;
+  }
+
+  /// Appends a range that begins at the end of the last one or behind it.
+  public void add(long start, long end) {
+    if (count > 0 && bounds[count - 1] == start) {
+      bounds[count - 1] = end;
+      return;
+    }
+    if (count == bounds.length) {
+      bounds = Arrays.copyOf(bounds, 2 * count);
+    }
+    bounds[count++] = start;
+    bounds[count++] = end;
+  }
+
+  public int size() {
+    return count / 2;
+  }
+
+  public long start(int index) {
+    return bounds[2 * index];
+  }
+
+  public long end(int index) {
+    return bounds[2 * index + 1];
+  }
+
+  /// What is in both.
+  Ranges and(Ranges other) {
+    Ranges result = new Ranges();
+    int j = other.firstEndingAfter(count == 0 ? 0 : bounds[0]);
+    for (int i = 0; i < size(); i++) {
+      while (j < other.size() && other.end(j) <= start(i)) {
+        j++;
+      }
+      for (int k = j; k < other.size() && other.start(k) < end(i); k++) {
+        result.add(Math.max(start(i), other.start(k)), Math.min(end(i), other.end(k)));
+      }
+    }
+    return result;
+  }
+
+  /// What is in this and not in the other.
+  Ranges minus(Ranges other) {
+    Ranges result = new Ranges();
+    int j = other.firstEndingAfter(count == 0 ? 0 : bounds[0]);
+    for (int i = 0; i < size(); i++) {
+      while (j < other.size() && other.end(j) <= start(i)) {
+        j++;
+      }
+      long at = start(i);
+      for (int k = j; k < other.size() && other.start(k) < end(i); k++) {
+        if (other.start(k) > at) {
+          result.add(at, other.start(k));
+        }
+        at = Math.max(at, other.end(k));
+      }
+      if (at < end(i)) {
+        result.add(at, end(i));
+      }
+    }
+    return result;
+  }
+
+  private int firstEndingAfter(long address) {
+    int low = 0;
+    int high = size();
+    while (low < high) {
+      int middle = (low + high) >>> 1;
+      if (end(middle) <= address) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    return low;
+  }
+}

@@ -1,0 +1,74 @@
+package dev.jcr.dump.memory;
+
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.v1.Pagemap;
+import dev.jcr.parasite.linux.Errno;
+import dev.jcr.parasite.linux.PageScan;
+import dev.jcr.parasite.linux.SyscallException;
+import dev.jcr.parasite.linux.Userfault;
+import org.jspecify.annotations.Nullable;
+
+/// Knows which pages a process wrote since the last image of its memory.
+///
+/// A page counts as unchanged only if three things agree: its mapping is registered with this
+/// tracker's userfaultfd, which a mapping is not that was made, moved or grown into since; the page
+/// is there and still write-protected; and the last image has it. Everything else is stored again,
+/// so a mistake costs bytes and not truth. Pages that are gone (discarded, unmapped) are simply not
+/// in the next image, which lists every page there is.
+///
+/// Writes to shared memory by way of other mappings cannot be seen; it is stored whole every time.
+public final class WriteTracker implements AutoCloseable {
+  private final Userfault userfault;
+  private Ranges known;
+
+  /// @param known pages that the last image has
+  public WriteTracker(Userfault userfault, Ranges known) {
+    this.userfault = userfault;
+    this.known = known;
+  }
+
+  public Userfault userfault() {
+    return userfault;
+  }
+
+  /// The image that the next one continues is whole.
+  public void continueFrom(Pagemap image) {
+    known = Ranges.of(image);
+  }
+
+  /// Pages of the last image.
+  Ranges known() {
+    return known;
+  }
+
+  /// Pages of one mapping that were written since the last image; null when all may have been.
+  ///
+  /// @param protect begin the next period: the process may run
+  @Nullable Ranges written(PageScan scan, long start, long end, boolean protect)
+      throws SyscallException, CheckpointException {
+    Ranges written = new Ranges();
+    if (!protect) {
+      return scan.written(start, end, written::add) ? written : null;
+    }
+    if (scan.protect(start, end, written::add)) {
+      return written;
+    }
+    long error = userfault.register(start, end);
+    if (error == -Errno.ESRCH) {
+      throw new CheckpointException(
+          Outcome.TARGET_LOST,
+          "cannot track the memory of the process: it ended or executed another program");
+    }
+    if (error == 0) {
+      // New here. What it holds now is stored whole; from here on it is watched.
+      scan.protect(start, end, (_, _) -> {});
+    }
+    return null;
+  }
+
+  @Override
+  public void close() {
+    userfault.close();
+  }
+}

@@ -1,0 +1,16 @@
+package dev.jcr.restore;
+
+import dev.jcr.image.CheckpointException;
+import dev.jcr.restore.RestoredProcess.Timing;
+import java.util.List;
+
+/// Decides whether a restored process may run. Called on the tracer thread, with the process built,
+/// proven and stopped; it may wait as long as it likes. If jcr dies meanwhile, the process is
+/// killed by the kernel.
+@FunctionalInterface
+public interface RestoreGate {
+  RestoreGate OPEN = (pid, timings) -> true;
+
+  /// False, or an exception, ends the process before its first instruction.
+  boolean mayRun(int pid, List<Timing> timings) throws CheckpointException;
+}

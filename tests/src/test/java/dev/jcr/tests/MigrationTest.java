@@ -1,0 +1,420 @@
+package dev.jcr.tests;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.TreeMap;
+import java.util.concurrent.TimeUnit;
+import java.util.random.RandomGenerator;
+import java.util.random.RandomGeneratorFactory;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+/// A process moves between two hosts ([Hosts]): back and forth, and with everything that can go
+/// wrong on the way. Always exactly one copy lives, and finds itself whole.
+class MigrationTest {
+  private static final int PID = 20000;
+
+  private static Path target(Hosts hosts, String name) throws IOException {
+    return Files.createDirectory(hosts.base().resolve(name));
+  }
+
+  private static void await(Path file) {
+    long end = System.nanoTime() + Duration.ofSeconds(60).toNanos();
+    while (!Files.exists(file)) {
+      if (System.nanoTime() > end) {
+        throw new AssertionError("no " + file);
+      }
+      Target.nap(2);
+    }
+  }
+
+  private static void expectPass(Path target) throws IOException {
+    Files.writeString(target.resolve("check"), "");
+    await(target.resolve("result"));
+    assertThat(Files.readString(target.resolve("result"))).isEqualTo("PASS");
+  }
+
+  private static Command.Result migrate(Hosts.Host from, Hosts.Host to, int pid, String... more) {
+    List<String> words =
+        new ArrayList<>(List.of("migrate", Integer.toString(pid), to.address, "--json"));
+    words.addAll(List.of(more));
+    return from.jcr(words.toArray(String[]::new)).run();
+  }
+
+  private static long downtimeMicros(Command.Result result) {
+    String text = result.expectExit(0).out();
+    return Long.parseLong(text.replaceFirst("(?s).*\"downtime_us\":([0-9]+)}.*", "$1"));
+  }
+
+  @Tag("process")
+  @Timeout(600)
+  @Test
+  void backAndForth() throws Exception {
+    try (Hosts hosts = new Hosts()) {
+      Path counter = target(hosts, "counter");
+      Path dirty = target(hosts, "dirty");
+      hosts.a.serve();
+      hosts.b.serve();
+      hosts.a.start(counter, PID, "counter");
+      hosts.a.start(dirty, PID + 1000, "dirty", "16", "1");
+      await(counter.resolve("ready"));
+      await(dirty.resolve("ready"));
+      List<Long> times = new ArrayList<>();
+      for (int i = 0; i < 6; i++) {
+        Hosts.Host from = i % 2 == 0 ? hosts.a : hosts.b;
+        Hosts.Host to = i % 2 == 0 ? hosts.b : hosts.a;
+        for (Path target : List.of(counter, dirty)) {
+          int pid = Integer.parseInt(Files.readString(target.resolve("ready")).strip());
+          times.add(downtimeMicros(migrate(from, to, pid, "--max-downtime", "400")));
+          assertThat(Hosts.living(target)).hasSize(1);
+        }
+      }
+      expectPass(counter);
+      expectPass(dirty);
+      Collections.sort(times);
+      System.out.printf(
+          "%d migrations: stopped for %d ms (median), %d ms (most)%n",
+          times.size(), times.get(times.size() / 2) / 1000, times.getLast() / 1000);
+    }
+  }
+
+  /// Time stopped and bytes sent by size of memory, at about 50 MiB/s of written pages.
+  @Tag("bench")
+  @Timeout(1200)
+  @Test
+  void timesByMemory() throws Exception {
+    try (Hosts hosts = new Hosts()) {
+      hosts.b.serve();
+      int pid = PID;
+      for (int mebibytes : new int[] {16, 64, 256, 1024}) {
+        Path target = target(hosts, "target" + mebibytes);
+        pid += 1000;
+        hosts.a.start(target, pid, "dirty", Integer.toString(mebibytes), "4");
+        await(target.resolve("ready"));
+        Command.Result result =
+            migrate(hosts.a, hosts.b, pid + 1, "--max-downtime", "1000", "--compress", "none");
+        System.out.printf(
+            "%d MiB: exit code %d\n%s%s\n",
+            mebibytes, result.exitCode(), result.out(), result.err());
+        expectPass(target);
+      }
+    }
+  }
+
+  @Tag("robustness")
+  @Timeout(1200)
+  @Test
+  void killedOrCutAtTwentyFourMoments() throws Exception {
+    killedOrCut(24, System.nanoTime());
+  }
+
+  @Tag("soak")
+  @Timeout(14400)
+  @Test
+  void killedOrCutAtFiveHundredMoments() throws Exception {
+    killedOrCut(500, System.nanoTime());
+  }
+
+  private enum Fault {
+    SOURCE,
+    DESTINATION,
+    BOTH,
+    CABLE
+  }
+
+  private static void killedOrCut(int moments, long seed) throws Exception {
+    RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(seed);
+    TreeMap<String, Integer> outcomes = new TreeMap<>();
+    try (Hosts hosts = new Hosts()) {
+      hosts.b.serve();
+      long duration = 0;
+      for (int moment = 0; moment <= moments; moment++) {
+        String told = "seed " + seed + ", moment " + moment;
+        Fault fault = Fault.values()[moment % Fault.values().length];
+        Path target = target(hosts, "target" + moment);
+        int pid = PID + 100 * (moment % 100);
+        hosts.a.start(target, pid, "counter");
+        await(target.resolve("ready"));
+        hosts.b.serve();
+        long begin = System.nanoTime();
+        Process migration =
+            hosts
+                .a
+                .jcr(
+                    "migrate", Integer.toString(pid + 1), hosts.b.address, "--max-downtime", "1000")
+                .start(target.resolve("out"), target.resolve("err"));
+        if (moment == 0) {
+          migration.waitFor();
+          duration = System.nanoTime() - begin;
+        } else {
+          // The beginning, which is the start of jcr, is of little interest.
+          Target.nap((duration * 3 / 10 + random.nextLong(duration * 8 / 10)) / 1_000_000);
+          strike(hosts, fault, migration);
+        }
+        if (!migration.waitFor(90, TimeUnit.SECONDS)) {
+          Hosts.killTree(migration);
+        }
+        hosts.cable(true);
+        hosts.b.serve();
+        Command.Result recovery = hosts.a.jcr("migrate", "--recover").run();
+        assertThat(recovery.exitCode()).as(told + ": " + recovery + hosts.b.log()).isZero();
+        List<String> living = Hosts.living(target);
+        assertThat(living)
+            .as(
+                told
+                    + ", "
+                    + fault
+                    + ": "
+                    + recovery
+                    + hosts.b.log()
+                    + Files.readString(target.resolve("err")))
+            .hasSize(1);
+        assertThat(living.getFirst()).as(told).doesNotEndWith("T").doesNotEndWith("t");
+        boolean moved = !isOn(hosts.a, pid + 1);
+        outcomes.merge(fault + (moved ? " moved" : " stayed"), 1, Integer::sum);
+        expectPass(target);
+      }
+    }
+    System.out.printf(
+        "%d moments, seed %d: always one living copy, and it passed; %s%n",
+        moments, seed, outcomes);
+  }
+
+  private static void strike(Hosts hosts, Fault fault, Process migration) throws Exception {
+    switch (fault) {
+      case SOURCE -> Hosts.killTree(migration);
+      case DESTINATION -> hosts.b.killServer();
+      case BOTH -> {
+        hosts.b.killServer();
+        Hosts.killTree(migration);
+      }
+      case CABLE -> {
+        hosts.cable(false);
+        Target.nap(300);
+        Hosts.killTree(migration);
+        hosts.cable(true);
+      }
+    }
+  }
+
+  private static boolean isOn(Hosts.Host host, int pid) {
+    return host.command("test", "-d", "/proc/" + pid).run().exitCode() == 0;
+  }
+
+  @Tag("badinput")
+  @Timeout(300)
+  @Test
+  void refusalsLeaveTheProcessRunning() throws Exception {
+    try (Hosts hosts = new Hosts()) {
+      Path target = target(hosts, "target");
+      hosts.a.start(target, PID, "dirty", "8", "400");
+      await(target.resolve("ready"));
+      int pid = PID + 1;
+      assertThat(migrate(hosts.a, hosts.b, pid).expectExit(1).err())
+          .contains("cannot migrate to")
+          .contains("the process runs on here");
+      hosts.b.serve();
+      // Writes faster than the limit lets memory through.
+      assertThat(
+              migrate(hosts.a, hosts.b, pid, "--bandwidth", "1", "--compress", "none")
+                  .expectExit(1)
+                  .err())
+          .contains("it writes memory as fast as it is sent");
+      // The pid is taken there.
+      Path other = target(hosts, "other");
+      hosts.b.start(other, PID, "counter");
+      await(other.resolve("ready"));
+      assertThat(migrate(hosts.a, hosts.b, pid).expectExit(1).err())
+          .contains("the destination refuses")
+          .contains("the id is in use");
+      expectPass(other);
+      // A certificate that was not paired, and one that is not valid any more.
+      Path stranger = hosts.base().resolve("stranger");
+      hosts
+          .a
+          .command(
+              Jcr.command("serve", "--init", "--dir", stranger.toString())
+                  .words()
+                  .toArray(String[]::new))
+          .run()
+          .expectExit(0);
+      assertThat(
+              migrate(
+                      hosts.a,
+                      hosts.b,
+                      pid,
+                      "--key",
+                      stranger + "/key.pem",
+                      "--cert",
+                      stranger + "/cert.pem")
+                  .expectExit(1)
+                  .err())
+          .contains("the process runs on here");
+      Hosts.sh(
+          "cd %s && %s/bin/keytool -genkeypair -keyalg EC -dname CN=old -alias old -keystore old.p12 -storepass secret -startdate '2020/01/01 00:00:00' -validity 10 2>/dev/null && openssl pkcs12 -in old.p12 -passin pass:secret -nodes -nocerts -out old.key && %s/bin/keytool -exportcert -rfc -alias old -keystore old.p12 -storepass secret -file old.pem 2>/dev/null"
+              .formatted(
+                  hosts.base(), System.getProperty("java.home"), System.getProperty("java.home")));
+      String old =
+          Command.of(
+                  "sh",
+                  "-c",
+                  "openssl x509 -in %s/old.pem -outform DER | sha256sum | cut -c1-64"
+                      .formatted(hosts.base()))
+              .run()
+              .out()
+              .strip();
+      hosts.b.killServer();
+      hosts.b.jcr("serve", "--trust", old).run().expectExit(0);
+      hosts.b.serve();
+      assertThat(
+              migrate(
+                      hosts.a,
+                      hosts.b,
+                      pid,
+                      "--key",
+                      hosts.base() + "/old.key",
+                      "--cert",
+                      hosts.base() + "/old.pem")
+                  .expectExit(1)
+                  .err())
+          .contains("the process runs on here");
+      assertThat(hosts.b.log()).contains("expired");
+      assertThat(Hosts.living(target)).hasSize(1);
+      expectPass(target);
+    }
+  }
+
+  /// Whatever somebody sends without a certificate, the server stays and nothing is made of it.
+  @Tag("badinput")
+  @Timeout(300)
+  @Test
+  void strangersGetNowhere() throws Exception {
+    long seed = System.nanoTime();
+    RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(seed);
+    try (Hosts hosts = new Hosts()) {
+      hosts.b.serve();
+      Path in = hosts.b.folder.resolve("in");
+      Path noise = hosts.base().resolve("noise");
+      for (int i = 0; i < 40; i++) {
+        byte[] bytes = new byte[1 + random.nextInt(2000)];
+        random.nextBytes(bytes);
+        Files.write(noise, bytes);
+        hosts
+            .a
+            .command(
+                "python3",
+                "-c",
+                "import socket,sys\ns=socket.create_connection(('%s',7479),5)\ns.sendall(open('%s','rb').read())\ns.settimeout(0.2)\ntry:\n  s.recv(100)\nexcept Exception: pass"
+                    .formatted(hosts.b.address, noise))
+            .run();
+      }
+      assertThat(
+              hosts
+                  .a
+                  .command(
+                      "sh",
+                      "-c",
+                      "echo | openssl s_client -connect %s:7479 -tls1_2 2>&1; echo HELLO | timeout 3 openssl s_client -quiet -connect %s:7479 -tls1_3 2>&1"
+                          .formatted(hosts.b.address, hosts.b.address))
+                  .run()
+                  .out())
+          .contains("alert");
+      try (var entries = Files.newDirectoryStream(in)) {
+        assertThat(entries.iterator().hasNext()).isFalse();
+      }
+      Path target = target(hosts, "target");
+      hosts.a.start(target, PID, "counter");
+      await(target.resolve("ready"));
+      migrate(hosts.a, hosts.b, PID + 1, "--max-downtime", "1000").expectExit(0);
+      expectPass(target);
+    }
+  }
+
+  /// What goes over the cable is not to be read: neither the memory of the process nor a word of
+  /// the protocol or of an image.
+  @Tag("process")
+  @Timeout(300)
+  @Test
+  void aCaptureShowsNothing() throws Exception {
+    try (Hosts hosts = new Hosts()) {
+      hosts.b.serve();
+      Path target = target(hosts, "target");
+      hosts.a.start(target, PID, "counter");
+      await(target.resolve("ready"));
+      Path capture = hosts.base().resolve("capture");
+      Process sniffer =
+          hosts
+              .b
+              .command(
+                  "python3",
+                  "-c",
+                  "import socket\ns=socket.socket(socket.AF_PACKET,socket.SOCK_RAW,socket.ntohs(3))\nf=open('%s','wb',0)\nprint('on',flush=True)\nwhile True: f.write(s.recv(65536))"
+                      .formatted(capture))
+              .start(hosts.base().resolve("sniffer"), hosts.base().resolve("sniffer.err"));
+      long end = System.nanoTime() + Duration.ofSeconds(20).toNanos();
+      while (!Files.readString(hosts.base().resolve("sniffer")).contains("on")) {
+        assertThat(System.nanoTime()).isLessThan(end);
+        Target.nap(10);
+      }
+      Command.Result result =
+          migrate(hosts.a, hosts.b, PID + 1, "--max-downtime", "1000", "--compress", "none");
+      result.expectExit(0);
+      Hosts.killTree(sniffer);
+      byte[] bytes = Files.readAllBytes(capture);
+      // Every byte of a text is one char.
+      String seen = new String(bytes, java.nio.charset.StandardCharsets.ISO_8859_1);
+      assertThat(bytes.length).isGreaterThan(1 << 20);
+      for (String readable :
+          List.of(target.toString(), "counter", "jcs\r\n", "manifest", "x86_64", "GLIBC")) {
+        assertThat(seen.contains(readable)).as(readable).isFalse();
+      }
+      expectPass(target);
+      System.out.printf(
+          "%d bytes captured, none of the words in it; %s",
+          bytes.length, result.out().lines().reduce((_, last) -> last).orElse(""));
+    }
+  }
+
+  /// The source ends, or becomes another program, while its memory is being sent.
+  @Tag("badinput")
+  @Timeout(300)
+  @Test
+  void aSourceThatEnds() throws Exception {
+    try (Hosts hosts = new Hosts()) {
+      hosts.b.serve();
+      Path target = target(hosts, "target");
+      hosts.a.start(target, PID, "dirty", "64", "1");
+      await(target.resolve("ready"));
+      Process migration =
+          hosts
+              .a
+              .jcr(
+                  "migrate",
+                  Integer.toString(PID + 1),
+                  hosts.b.address,
+                  "--bandwidth",
+                  "1",
+                  "--compress",
+                  "none")
+              .start(target.resolve("out"), target.resolve("err"));
+      Target.nap(4000);
+      Files.writeString(target.resolve("check"), "");
+      await(target.resolve("result"));
+      assertThat(migration.waitFor(60, TimeUnit.SECONDS)).isTrue();
+      assertThat(migration.exitValue()).as(Files.readString(target.resolve("err"))).isEqualTo(6);
+      assertThat(Hosts.living(target)).isEmpty();
+      try (var entries = Files.newDirectoryStream(hosts.b.folder.resolve("in"))) {
+        Target.nap(500);
+        assertThat(entries.iterator().hasNext()).isFalse();
+      }
+    }
+  }
+}
