@@ -86,6 +86,7 @@ final class RestoreSession implements AutoCloseable {
   /// CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM.
   private static final long CLONE_THREAD_FLAGS = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000;
 
+  private static final long ID_NANOS = 200_000_000L;
   private static final int CLONE_ARGS_SIZE = 88;
   private static final long OPTIONS =
       Ptrace.O_EXITKILL | Ptrace.O_TRACESYSGOOD | Ptrace.O_TRACECLONE | Ptrace.O_TRACEFORK;
@@ -358,7 +359,15 @@ final class RestoreSession implements AutoCloseable {
       arguments.set(JAVA_INT, CLONE_ARGS_SIZE, tid);
       in.write(scratch, arguments);
     }
-    return in.call(Syscall.CLONE3, scratch, CLONE_ARGS_SIZE);
+    long deadline = System.nanoTime() + ID_NANOS;
+    while (true) {
+      long result = in.call(Syscall.CLONE3, scratch, CLONE_ARGS_SIZE);
+      // The kernel gives an id back a little after its last user is gone from /proc (release_task).
+      if (result != -Errno.EEXIST || Proc.of(tid).exists() || System.nanoTime() > deadline) {
+        return result;
+      }
+      LockSupport.parkNanos(200_000);
+    }
   }
 
   private static void requireClone(String what, long result) throws CheckpointException {

@@ -25,7 +25,9 @@ import java.security.PrivateKey;
 import java.security.SecureRandom;
 import java.security.cert.Certificate;
 import java.security.cert.CertificateException;
+import java.security.cert.CertificateExpiredException;
 import java.security.cert.CertificateFactory;
+import java.security.cert.CertificateNotYetValidException;
 import java.security.cert.X509Certificate;
 import java.security.spec.ECGenParameterSpec;
 import java.security.spec.InvalidKeySpecException;
@@ -270,11 +272,27 @@ public final class Credentials {
       if (chain.length == 0) {
         throw new CertificateException("no certificate");
       }
-      chain[0].checkValidity();
+      requireValid(chain[0]);
       String fingerprint = fingerprint(chain[0]);
       if (!trusted.contains(fingerprint)) {
         throw new CertificateException(
             "certificate " + fingerprint + " is not trusted here; pair it with jcr serve --trust");
+      }
+    }
+
+    private static void requireValid(X509Certificate certificate) throws CertificateException {
+      try {
+        certificate.checkValidity();
+      } catch (CertificateExpiredException e) {
+        throw new CertificateException(
+            "certificate %s expired at %s; make another with jcr serve --init and pair it"
+                .formatted(fingerprint(certificate), certificate.getNotAfter().toInstant()),
+            e);
+      } catch (CertificateNotYetValidException e) {
+        throw new CertificateException(
+            "certificate %s is valid from %s on only; look at the clocks of both hosts"
+                .formatted(fingerprint(certificate), certificate.getNotBefore().toInstant()),
+            e);
       }
     }
 

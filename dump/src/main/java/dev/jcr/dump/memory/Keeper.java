@@ -15,6 +15,7 @@ import java.security.SecureRandom;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.locks.LockSupport;
 
 /// The process that holds a userfaultfd between two runs of jcr: when its last descriptor is
 /// closed, tracking ends.
@@ -27,6 +28,7 @@ public final class Keeper {
   private static final int TOKEN = 16;
   private static final int SIGKILL = 9;
   private static final int WALL = 0x40000000;
+  private static final long SETTLE_NANOS = 5_000_000_000L;
 
   private Keeper() {}
 
@@ -35,12 +37,25 @@ public final class Keeper {
     byte[] token = new byte[TOKEN];
     new SecureRandom().nextBytes(token);
     try (Fd process = Fd.ofProcess(pid)) {
-      int keeper = KeeperProgram.start(userfault.fd(), process, words(pid, token));
-      return Tracking.newBuilder()
-          .setKeeper(keeper)
-          .setToken(ByteString.copyFrom(token))
-          .setStartTime(Proc.of(pid).stat().startTime())
-          .build();
+      Tracking tracking =
+          Tracking.newBuilder()
+              .setKeeper(KeeperProgram.start(userfault.fd(), process, words(pid, token)))
+              .setToken(ByteString.copyFrom(token))
+              .setStartTime(Proc.of(pid).stat().startTime())
+              .build();
+      settle(tracking, pid);
+      return tracking;
+    }
+  }
+
+  /// Waits until it has closed what it inherited and can be told by its command line: vfork(2)'s
+  /// parent goes on before the new program's arguments are laid out. One that cannot be told later
+  /// costs a full dump, so this gives up without an error.
+  private static void settle(Tracking tracking, int pid) throws IOException {
+    long deadline = System.nanoTime() + SETTLE_NANOS;
+    Proc keeper = Proc.of(tracking.getKeeper());
+    while (!(isKeeper(tracking, pid) && keeper.fds().size() == 2) && System.nanoTime() < deadline) {
+      LockSupport.parkNanos(100_000);
     }
   }
 
@@ -61,7 +76,7 @@ public final class Keeper {
       Optional<Userfault> found = Optional.empty();
       Proc proc = Proc.of(tracking.getKeeper());
       for (int fd : proc.fds()) {
-        if (proc.link("fd/" + fd).equals("anon_inode:[userfaultfd]")) {
+        if (found.isEmpty() && proc.link("fd/" + fd).equals("anon_inode:[userfaultfd]")) {
           found = Fd.duplicateOf(keeper, fd).map(Userfault::new);
         }
       }
