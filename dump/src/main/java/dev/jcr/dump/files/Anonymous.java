@@ -61,32 +61,56 @@ final class Anonymous {
 
   private static TimerFd timer(Scene scene, OpenFile file) throws IOException {
     // Read again: it goes on while the table of descriptors is made.
-    FdInfo info = FdInfo.parse(scene.proc().text("fdinfo/" + file.fd()));
+    FdInfo info = fdinfo(scene, file);
+    int fd = file.duplicate().number();
+    if (!scene.running() && info.timerfdTicks() > 0 && info.timerfdRemaining() == 0) {
+      // A periodic one that has expired rests, with one tick, until it is read. Only this call,
+      // which sets it going, counts the periods since.
+      readTimer(fd);
+      info = fdinfo(scene, file);
+    }
     long since = scene.sinceStop();
     int clock = info.timerfdClock();
-    long remaining =
-        TimerCollector.atFreeze(info.timerfdRemaining(), info.timerfdInterval(), since);
+    long left = info.timerfdRemaining();
+    long interval = info.timerfdInterval();
+    long ticks = info.timerfdTicks();
+    long expires = left == 0 ? 0 : expiry(fd, clock, left);
+    long remaining = TimerCollector.atFreeze(left, interval, since);
+    if (ticks > 0 && left > 0 && interval > 0) {
+      // Without those since the freeze.
+      long late = Math.min(ticks, (left + since - 1) / interval);
+      ticks -= late;
+      remaining = left + since - late * interval;
+      expires -= late * interval;
+    }
     return TimerFd.newBuilder()
         .setClock(clock)
-        .setTicks(info.timerfdTicks())
+        .setTicks(ticks)
         .setSettimeFlags(info.timerfdSettimeFlags())
-        .setInterval(info.timerfdInterval())
+        .setInterval(interval)
         .setRemaining(remaining)
-        .setExpires(
-            remaining == 0 ? 0 : expiry(file.duplicate().number(), clock, info.timerfdRemaining()))
+        .setExpires(expires)
         .build();
+  }
+
+  private static FdInfo fdinfo(Scene scene, OpenFile file) throws IOException {
+    return FdInfo.parse(scene.proc().text("fdinfo/" + file.fd()));
   }
 
   /// The clock's reading at which it expires: what is left now, between two looks at the clock.
   private static long expiry(int fd, int clock, long remaining) throws SyscallException {
+    long before = now(clock);
+    long left = readTimer(fd);
+    long after = now(clock);
+    return before + (after - before) / 2 + (left == 0 ? remaining : left);
+  }
+
+  /// timerfd_gettime(2): what is left.
+  private static long readTimer(int fd) throws SyscallException {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment value = arena.allocate(32, 8);
-      long before = now(clock);
       Kernel.call("read a timerfd", Syscall.TIMERFD_GETTIME, fd, value.address());
-      long after = now(clock);
-      long left =
-          value.get(ValueLayout.JAVA_LONG, 16) * SECOND + value.get(ValueLayout.JAVA_LONG, 24);
-      return before + (after - before) / 2 + (left == 0 ? remaining : left);
+      return value.get(ValueLayout.JAVA_LONG, 16) * SECOND + value.get(ValueLayout.JAVA_LONG, 24);
     }
   }
 
