@@ -3,6 +3,7 @@ package dev.jcr.cli;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.restore.ConnectionChanges;
+import dev.jcr.restore.CpuVerdict;
 import dev.jcr.restore.Restore;
 import dev.jcr.restore.RestoreOptions;
 import dev.jcr.restore.RestoredProcess;
@@ -70,7 +71,9 @@ final class RestoreCommand implements Callable<Integer> {
         description = "Leave it stopped, as by SIGSTOP.")
     private boolean leaveStopped;
 
-    @Option(names = "--dry-run", description = "Print the plan only, one step a line.")
+    @Option(
+        names = "--dry-run",
+        description = "Print the plan only, one step a line, and whether this CPU will do.")
     private boolean dryRun;
 
     @Option(names = "--pidfile", paramLabel = "FILE", description = "Write its pid here.")
@@ -125,9 +128,11 @@ final class RestoreCommand implements Callable<Integer> {
     PrintWriter out = spec.commandLine().getOut();
     if (process.dryRun) {
       List<String> steps = Restore.describePlan(options);
+      CpuVerdict cpu = Restore.cpu(options);
       if (json) {
-        out.println(new JsonObject().putStrings("steps", steps));
+        out.println(cpu(cpu).putStrings("steps", steps));
       } else {
+        spec.commandLine().getErr().println("jcr: CPU: " + describe(cpu));
         steps.forEach(out::println);
       }
       return ExitCode.OK;
@@ -137,8 +142,8 @@ final class RestoreCommand implements Callable<Integer> {
     spec.commandLine()
         .getErr()
         .println(
-            "jcr: restored process %d in %s"
-                .formatted(restored.pid(), Units.microseconds(microseconds)));
+            "jcr: restored process %d in %s (CPU: %s)"
+                .formatted(restored.pid(), Units.microseconds(microseconds), restored.cpu()));
     restored.notes().forEach(note -> spec.commandLine().getErr().println("jcr: note: " + note));
     if (json) {
       out.println(json(restored));
@@ -168,12 +173,25 @@ final class RestoreCommand implements Callable<Integer> {
     }
   }
 
+  private static JsonObject cpu(CpuVerdict cpu) {
+    return new JsonObject()
+        .put("cpu", cpu.toString())
+        .putStrings("cpu_lacks", List.copyOf(cpu.missing()));
+  }
+
+  /// "refused: it lacks gcs sme2".
+  private static String describe(CpuVerdict cpu) {
+    return cpu.missing().isEmpty()
+        ? cpu.toString()
+        : cpu + ": it lacks " + String.join(", ", cpu.missing());
+  }
+
   private static JsonObject json(RestoredProcess restored) {
     JsonObject timings = new JsonObject();
     for (Timing timing : restored.timings()) {
       timings.put(timing.step(), timing.microseconds());
     }
-    return new JsonObject()
+    return cpu(restored.cpu())
         .put("pid", restored.pid())
         .put("timings_us", timings)
         .putStrings("notes", restored.notes());

@@ -5,8 +5,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.restore.CpuVerdict;
 import dev.jcr.restore.RestoredProcess;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
@@ -33,6 +35,11 @@ final class ForwardedSignalsTest {
     @Override
     public List<String> notes() {
       return List.of();
+    }
+
+    @Override
+    public CpuVerdict cpu() {
+      return new CpuVerdict(Set.of(), true);
     }
 
     @Override

@@ -60,7 +60,8 @@ public final class Restore {
             Foreground.give(group);
           }
           session.thaw(options.leaveStopped());
-          return new Child(pid, group, session.timings(), session.notes());
+          return new Child(
+              pid, group, session.timings(), session.notes(), CpuVerdict.of(state, host));
         }
       });
     } catch (IOException e) {
@@ -83,6 +84,16 @@ public final class Restore {
     }
   }
 
+  /// Whether this CPU is like the one of the image, has all that the process may rely on, or not.
+  public static CpuVerdict cpu(RestoreOptions options) throws CheckpointException {
+    try (ImageReader image = ImageReader.open(options.directory())) {
+      return CpuVerdict.of(image.state(), HostFacts.read().build());
+    } catch (IOException e) {
+      throw new CheckpointException(
+          Outcome.FAILED, "cannot look at this host: " + e.getMessage(), e);
+    }
+  }
+
   /// The steps that [#run] would execute, one line each, without touching any process.
   public static List<String> describePlan(RestoreOptions options) throws CheckpointException {
     try (ImageReader image = ImageReader.open(options.directory())) {
@@ -95,7 +106,7 @@ public final class Restore {
     }
   }
 
-  private record Child(int pid, int group, List<Timing> timings, List<String> notes)
+  private record Child(int pid, int group, List<Timing> timings, List<String> notes, CpuVerdict cpu)
       implements RestoredProcess {
     private static final int WUNTRACED = 2;
     private static final int SIGCONT = 18;

@@ -13,6 +13,9 @@ public interface RestoredProcess {
   /// What the kernel offers no way to read back, or could not be made the same (session ...).
   List<String> notes();
 
+  /// How this CPU compares with the first.
+  CpuVerdict cpu();
+
   /// Waits for its end: its exit code, or 128 + signal number.
   int waitFor() throws CheckpointException;
 

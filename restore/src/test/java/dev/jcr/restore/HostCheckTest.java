@@ -176,8 +176,8 @@ class HostCheckTest {
             .build();
     assertThat(problems(image, plain))
         .containsExactly(
-            "CPU: cannot restore registers: AVX is in use and this CPU or kernel does not have it;"
-                + " restore on a host that has it; restore on another host");
+            "CPU: it lacks AVX registers of 256 bytes; restore on a CPU that has all features of the"
+                + " first");
   }
 
   /// A dump of this version refuses these; another program may have written the image.

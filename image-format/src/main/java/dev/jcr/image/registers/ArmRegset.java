@@ -171,6 +171,12 @@ public enum ArmRegset {
         : Short.toUnsignedInt(littleEndian(contents).getShort(LENGTH_AT));
   }
 
+  /// A 64-bit word of the contents of a set; 0 of none.
+  public static long word(byte[] contents, int index) {
+    int at = index * Long.BYTES;
+    return contents.length < at + Long.BYTES ? 0 : littleEndian(contents).getLong(at);
+  }
+
   /// One write of a set.
   @SuppressWarnings("ArrayRecordComponent") // for the kernel; never compared
   public record Write(ArmRegset regset, byte[] bytes) {}

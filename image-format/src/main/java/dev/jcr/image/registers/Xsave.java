@@ -9,6 +9,7 @@ import dev.jcr.image.v1.XstateComponent;
 import dev.jcr.image.v1.XstateData;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
@@ -212,6 +213,22 @@ public final class Xsave {
     }
     bytes.putLong(HEADER_AT, used);
     return area;
+  }
+
+  /// Components in use that a host does not have, or has in another size, by name.
+  public static List<String> missing(X8664Registers registers, Layout host) {
+    List<String> missing = new ArrayList<>();
+    for (XstateData component : registers.getComponentsList()) {
+      int feature = component.getFeature();
+      int size = component.getData().size();
+      boolean has =
+          host.has(feature)
+              && host.component(feature).filter(place -> place.getSize() == size).isPresent();
+      if (!has && !isInitial(component.getData())) {
+        missing.add("%s registers of %d bytes".formatted(name(feature), size));
+      }
+    }
+    return missing;
   }
 
   /// Whether a component is in use by this thread.

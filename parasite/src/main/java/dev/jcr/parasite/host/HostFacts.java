@@ -67,9 +67,12 @@ public final class HostFacts {
     if (features.contains("cpuid")) {
       cpu.addAllIdRegisters(IdRegisters.read());
     }
-    if (features.contains("sve") || features.contains("sme")) {
-      VectorLengths lengths = VectorLengths.probe();
-      cpu.addAllSveVectorLengths(lengths.sve()).addAllSmeVectorLengths(lengths.sme());
+    if (features.contains("sve") || features.contains("sme") || features.contains("paca")) {
+      ArmProbe probe = ArmProbe.probe();
+      cpu.addAllSveVectorLengths(probe.sve())
+          .addAllSmeVectorLengths(probe.sme())
+          .setPacDataMask(probe.dataMask())
+          .setPacCodeMask(probe.codeMask());
     }
     return cpu.build();
   }
