@@ -15,6 +15,7 @@ import dev.jcr.image.v1.SharedObject;
 import dev.jcr.image.v1.Thread;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.VmaKind;
+import dev.jcr.parasite.collect.VmaCollector;
 import dev.jcr.parasite.restart.SleepResumer;
 import dev.jcr.restore.files.FileCopies;
 import dev.jcr.restore.files.FilePlan;
@@ -86,7 +87,9 @@ final class RestorePlan {
         at++;
       }
       boolean filled = at < runs.size() && runs.get(at).getStart() < vma.getEnd();
-      boolean writable = filled && (vma.getProtection() & PROT_WRITE) == 0;
+      boolean shadowStack = vma.getVmFlagsList().contains(VmaCollector.SHADOW_STACK);
+      // A shadow stack is always made writable, for returns.
+      boolean writable = (filled || shadowStack) && (vma.getProtection() & PROT_WRITE) == 0;
       build.add(new RestoreStep.MapVma(vma, writable));
       if (writable
           || vma.getVmFlagsCount() > 0

@@ -210,7 +210,7 @@ final class RestoreSession implements AutoCloseable {
       case RestoreStep.FillPages _ -> {
         space().closeFile();
         PageFiller filler = new PageFiller(image.pages(), process().memory());
-        filler.fill();
+        filler.fill(state.getMemory().getVmasList());
         filler.zeros(state.getMemory().getVmasList(), image.pagemap(), false);
       }
       case RestoreStep.FinishVma(var vma, boolean protect) -> space().finish(vma, protect);

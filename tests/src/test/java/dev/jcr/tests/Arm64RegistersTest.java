@@ -28,6 +28,7 @@ class Arm64RegistersTest {
     }
     cases.add(TargetProgramsTest.Case.of("pac"));
     cases.add(TargetProgramsTest.Case.of("mte"));
+    cases.add(TargetProgramsTest.Case.of("gcs"));
     cases.add(TargetProgramsTest.Case.of("x7_live"));
     return cases.stream();
   }
@@ -53,17 +54,6 @@ class Arm64RegistersTest {
   @MethodSource("cases")
   void restoredAHundredTimes(TargetProgramsTest.Case program) {
     cycles(program, 100);
-  }
-
-  /// Restoring it needs a mapping that user code cannot write; until then it is refused in time.
-  @Test
-  void guardedControlStackIsRefused() {
-    try (Target target = Target.start("gcs")) {
-      Command.Result result = Jcr.dump(target.pid(), target.image("1")).expectExit(3);
-      assertThat(result.err()).contains("shadow stacks are not supported");
-      target.expectRunning();
-      target.expectPass();
-    }
   }
 
   @Tag("soak")

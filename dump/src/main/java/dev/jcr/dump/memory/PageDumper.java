@@ -5,6 +5,7 @@ import dev.jcr.image.pages.PageBuffer;
 import dev.jcr.image.pages.PageWriter;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.VmaKind;
+import dev.jcr.parasite.collect.VmaCollector;
 import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.PageScan;
@@ -78,8 +79,13 @@ public final class PageDumper {
       }
       scanned += (vma.getEnd() - vma.getStart()) / page;
       // First: what is written from here on is found by the next look.
+      // A guarded control stack is written by calls; it is small, and stored whole every time.
+      boolean tracked =
+          tracker != null && !vma.getVmFlagsList().contains(VmaCollector.SHADOW_STACK);
       Ranges written =
-          tracker == null ? null : tracker.written(scan, vma.getStart(), vma.getEnd(), protect);
+          tracker == null || !tracked
+              ? null
+              : tracker.written(scan, vma.getStart(), vma.getEnd(), protect);
       Ranges present = new Ranges();
       scan.scan(
           vma.getStart(),

@@ -33,6 +33,10 @@ final class MemoryRules {
   private static final int FORBIDDEN_FLAGS = 0x10 | 0x10_0000;
 
   private static final int PROT_MTE = 0x20;
+  private static final int PROT_READ_WRITE = 3;
+
+  /// A guarded control stack of arm64; shadow stacks of x86_64 are not supported yet.
+  private static final String SHADOW_STACK = "ss";
 
   /// Memory that a byte of tags is for.
   private static final int BYTES_OF_TAG_BYTE = 32;
@@ -130,6 +134,12 @@ final class MemoryRules {
     that(
         vma.getName().size() < 80 && !Rules.hasNul(vma.getName()), "name is too long or has a NUL");
     vmFlags(vma.getVmFlagsList());
+    that(
+        !vma.getVmFlagsList().contains(SHADOW_STACK)
+            || (end == ARM_END
+                && vma.getKind() == VmaKind.VMA_PRIVATE_ANONYMOUS
+                && (vma.getProtection() & ~PROT_READ_WRITE) == 0),
+        "vm_flags make a shadow stack of memory that cannot be one");
     long[] previous = {vma.getStart()};
     each(
         "guards",

@@ -146,6 +146,9 @@ class StateValidatorTest {
             "memory.vmas[0].vm_flags are out of order",
             s -> s.getMemoryBuilder().getVmasBuilder(0).addVmFlags("aa")),
         refused(
+            "memory.vmas[0].vm_flags make a shadow stack of memory that cannot be one",
+            s -> s.getMemoryBuilder().getVmasBuilder(0).clearVmFlags().addVmFlags("ss")),
+        refused(
             "memory.vmas[0].name is too long",
             s -> s.getMemoryBuilder().getVmasBuilder(0).setName(ByteString.copyFrom(new byte[1]))),
         refused(

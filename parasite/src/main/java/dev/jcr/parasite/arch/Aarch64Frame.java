@@ -4,6 +4,7 @@ import static dev.jcr.image.registers.Aarch64.WORDS;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.Optional;
 
 /// An aarch64 `struct rt_sigframe` (arch/arm64/kernel/signal.c) that puts a thread back to given
 /// registers when it runs rt_sigreturn(2): `siginfo_t`, `struct ucontext` and, in its last 4096
@@ -26,6 +27,8 @@ public final class Aarch64Frame {
   private static final int FPSIMD_SIZE = 528;
   private static final int FPMR_MAGIC = 0x46504d52;
   private static final int FPMR_SIZE = 16;
+  private static final int GCS_MAGIC = 0x47435300;
+  private static final int GCS_SIZE = 32;
   private static final int SVE_MAGIC = 0x53564501;
   private static final int EXTRA_MAGIC = 0x45585401;
   private static final int EXTRA_SIZE = 32;
@@ -49,6 +52,7 @@ public final class Aarch64Frame {
   ///   in use
   /// @param streaming `vector` is NT_ARM_SSVE
   /// @param fpmr the regset NT_ARM_FPMR, which is zeroed when streaming mode is left; or empty
+  /// @param guarded the guarded control stack, where it is on; the kernel wants its signal cap
   public static byte[] build(
       long address,
       long[] registers,
@@ -56,10 +60,12 @@ public final class Aarch64Frame {
       byte[] fpsimd,
       byte[] vector,
       boolean streaming,
-      byte[] fpmr) {
+      byte[] fpmr,
+      Optional<GuardedStack> guarded) {
     int fpmrSize = fpmr.length == 0 ? 0 : FPMR_SIZE;
+    int guardedSize = guarded.isEmpty() ? 0 : GCS_SIZE;
     int vectorSize = vector.length == 0 ? 0 : vectorSize(vector);
-    boolean extra = FPSIMD_SIZE + fpmrSize + vectorSize + TERMINATOR > RESERVED_SIZE;
+    boolean extra = FPSIMD_SIZE + fpmrSize + guardedSize + vectorSize + TERMINATOR > RESERVED_SIZE;
     int size = RESERVED + RESERVED_SIZE + (extra ? vectorSize + TERMINATOR : 0);
     ByteBuffer frame = ByteBuffer.allocate(size).order(ByteOrder.LITTLE_ENDIAN);
     // An alternate stack that the kernel refuses without failing: the real one stays.
@@ -74,6 +80,10 @@ public final class Aarch64Frame {
     frame.put(fpsimd, FPSR, 8).put(fpsimd, 0, FPSR);
     if (fpmrSize > 0) {
       frame.putInt(FPMR_MAGIC).putInt(FPMR_SIZE).put(fpmr, 0, Long.BYTES);
+    }
+    if (guarded.isPresent()) {
+      frame.putInt(GCS_MAGIC).putInt(GCS_SIZE);
+      frame.putLong(guarded.get().capAt()).putLong(guarded.get().enabled()).putLong(0);
     }
     if (extra) {
       int data = frame.position() + EXTRA_SIZE + TERMINATOR;

@@ -4,10 +4,12 @@ import com.google.protobuf.ByteString;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.CheckpointException.Problem;
+import dev.jcr.image.v1.Arch;
 import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.VmaKind;
 import dev.jcr.parasite.linux.Errno;
+import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.procfs.Smaps;
 import java.nio.charset.StandardCharsets;
@@ -31,19 +33,28 @@ public final class VmaCollector {
 
   private static final int PROT_MTE = 0x20;
 
+  /// The letters of a shadow stack; on aarch64 a guarded control stack.
+  public static final String SHADOW_STACK = "ss";
+
   /// VmFlags that restore puts back.
   private static final Set<String> KEPT =
-      Set.of("lo", "lf", "sr", "rr", "dc", "dd", "wf", "hg", "nh", "mg", "sl");
+      Set.of("lo", "lf", "sr", "rr", "dc", "dd", "wf", "hg", "nh", "mg", "sl", SHADOW_STACK);
 
   /// VmFlags that nobody can put back, with the reason.
   private static final Map<String, String> REFUSED =
       Map.of(
-          "ht", "huge TLB pages are not supported yet",
-          "um", "it is registered with a userfaultfd",
-          "ui", "it is registered with a userfaultfd",
-          "ss", "shadow stacks are not supported yet",
-          "io", "it maps device memory",
-          "pf", "it maps device memory");
+          "ht",
+          "huge TLB pages are not supported yet",
+          "um",
+          "it is registered with a userfaultfd",
+          "ui",
+          "it is registered with a userfaultfd",
+          SHADOW_STACK,
+          "shadow stacks are not supported yet",
+          "io",
+          "it maps device memory",
+          "pf",
+          "it maps device memory");
 
   /// Maps an inode that lives in no file (shared anonymous memory, memfd, deleted file) to the
   /// object whose content is in the image.
@@ -72,6 +83,10 @@ public final class VmaCollector {
 
   /// What cannot be restored, all of it.
   public static List<Problem> problems(List<Smaps> mappings) {
+    return problems(mappings, Kernel.HOST);
+  }
+
+  static List<Problem> problems(List<Smaps> mappings, Arch arch) {
     List<Problem> problems = new ArrayList<>();
     for (Smaps mapping : mappings) {
       if (isKernels(mapping)) {
@@ -84,7 +99,11 @@ public final class VmaCollector {
                   mapping.end(),
                   mapping.path().isEmpty() ? "" : " of " + mapping.path());
       Optional<String> reason =
-          mapping.vmFlags().stream().filter(REFUSED::containsKey).findFirst().map(REFUSED::get);
+          mapping.vmFlags().stream()
+              .filter(REFUSED::containsKey)
+              .filter(flag -> !(flag.equals(SHADOW_STACK) && arch == Arch.ARCH_AARCH64))
+              .findFirst()
+              .map(REFUSED::get);
       if (reason.isEmpty()) {
         reason = unsupportedPath(mapping);
       }

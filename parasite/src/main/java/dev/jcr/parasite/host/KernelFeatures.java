@@ -216,7 +216,7 @@ public record KernelFeatures(List<Feature> features) {
         register("pointer authentication", "paca", "the keys of every thread", features),
         register("MTE", "mte", "tags of memory", features),
         register("permission overlays", "poe", "the POR_EL0 register", features),
-        register("GCS", "gcs", "nothing yet: shadow stacks are refused", features));
+        register("GCS", "gcs", "the guarded control stack of every thread", features));
   }
 
   private static Feature register(String name, String flag, String what, Set<String> flags) {

@@ -5,12 +5,14 @@ import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.registers.ArmRegset;
 import dev.jcr.parasite.arch.Aarch64Frame;
 import dev.jcr.parasite.arch.Aarch64Machine;
+import dev.jcr.parasite.arch.GuardedStack;
 import dev.jcr.parasite.arch.Machine;
 import dev.jcr.parasite.arch.X8664Machine;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.ptrace.Tracee;
 import java.lang.foreign.Arena;
 import java.lang.foreign.ValueLayout;
+import java.util.Optional;
 
 /// Registers beyond the general ones that injected calls must bring back: read before the first
 /// call of a thread.
@@ -28,7 +30,8 @@ sealed interface ExtendedState {
             state.read(ArmRegset.FPSIMD),
             ArmRegset.hasRegisters(vector) ? vector : new byte[0],
             isStreaming,
-            isStreaming ? state.read(ArmRegset.FPMR) : new byte[0]);
+            isStreaming ? state.read(ArmRegset.FPMR) : new byte[0],
+            GuardedStack.of(state.read(ArmRegset.GCS)));
       }
     };
   }
@@ -41,6 +44,14 @@ sealed interface ExtendedState {
   /// Puts back what a system call destroyed. The thread is in an event stop.
   void putBack(Tracee tracee) throws CheckpointException;
 
+  /// Where returns are checked: what they are checked against.
+  Optional<GuardedStack> guarded();
+
+  /// Writes another pointer, or the thread's own again. The thread is in an event stop.
+  static void guard(Tracee tracee, GuardedStack stack) throws CheckpointException {
+    Aarch64.write(tracee, ArmRegset.GCS, stack.regset());
+  }
+
   /// No call changes these.
   @SuppressWarnings("ArrayRecordComponent") // never compared
   record X8664(byte[] xstate) implements ExtendedState {
@@ -51,6 +62,12 @@ sealed interface ExtendedState {
 
     @Override
     public void putBack(Tracee tracee) {}
+
+    /// A process with a shadow stack is refused before the stop.
+    @Override
+    public Optional<GuardedStack> guarded() {
+      return Optional.empty();
+    }
   }
 
   /// A call zeroes what of Z0 to Z31 lies above 128 bits, all of P0 to P15 and FFR, and leaves
@@ -58,11 +75,13 @@ sealed interface ExtendedState {
   ///
   /// @param vector NT_ARM_SVE or NT_ARM_SSVE with registers; empty where only V0 to V31 are in use
   @SuppressWarnings("ArrayRecordComponent") // never compared
-  record Aarch64(byte[] fpsimd, byte[] vector, boolean streaming, byte[] fpmr)
+  record Aarch64(
+      byte[] fpsimd, byte[] vector, boolean streaming, byte[] fpmr, Optional<GuardedStack> guarded)
       implements ExtendedState {
     @Override
     public byte[] signalFrame(long address, long returnTo, long[] registers, long signalMask) {
-      return Aarch64Frame.build(address, registers, signalMask, fpsimd, vector, streaming, fpmr);
+      return Aarch64Frame.build(
+          address, registers, signalMask, fpsimd, vector, streaming, fpmr, guarded);
     }
 
     @Override

@@ -5,6 +5,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.parasite.arch.GuardedStack;
 import dev.jcr.parasite.arch.Machine;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Kernel;
@@ -35,6 +36,9 @@ public final class Infection implements AutoCloseable {
 
   /// SIGURG, SIGWINCH, SIGCHLD: ignored by default, so harmless if they are delivered after all.
   private static final int[] END_SIGNALS = {23, 28, 17};
+
+  /// What delivering a signal writes to a guarded control stack.
+  private static final int GUARDED_ENTRY = 2 * Long.BYTES;
 
   private static final long ALL_BLOCKED = -1L;
   private static final int PROT_READ = 1;
@@ -144,10 +148,12 @@ public final class Infection implements AutoCloseable {
   private long bootstrapCall(Syscall call, long... arguments) throws CheckpointException {
     Tracee tracee = first.tracee();
     byte[] saved = null;
+    byte[] savedBelow = null;
     long pc = gadgets.syscall();
     long[] base = firstCall.resume();
     byte @Nullable [] frame = null;
     ExtendedState extended = ExtendedState.read(machine, tracee);
+    @Nullable GuardedStack guarded = extended.guarded().orElse(null);
     if (gadgets.safe() && stackBottom.size() > 0) {
       frame =
           extended.signalFrame(
@@ -156,6 +162,10 @@ public final class Infection implements AutoCloseable {
         saved = memory.bytes(stackBottom.address(), frame.length);
         memory.writeForced(stackBottom.address(), frame);
         pc = gadgets.syscallReturn();
+        if (guarded != null) {
+          savedBelow = memory.bytes(guarded.trampolineAt(), GUARDED_ENTRY);
+          memory.writeForced(guarded.trampolineAt(), guarded.signalEntry(gadgets.signalReturn()));
+        }
       } else {
         frame = null;
       }
@@ -165,10 +175,19 @@ public final class Infection implements AutoCloseable {
     if (frame != null) {
       registers = machine.withReturn(registers, stackBottom.address(), gadgets.signalReturn());
     }
+    // Straight to the trampoline: leads back whatever the pointer of the guarded stack is.
+    long[] straightBack =
+        machine.withStack(
+            machine.syscall(
+                base, gadgets.signalReturn(), Syscall.RT_SIGRETURN.number(machine.arch())),
+            stackBottom.address());
     try {
       // Registers before the mask: from here on the thread would find its way back.
-      tracee.setGeneral(registers);
+      tracee.setGeneral(savedBelow == null ? registers : straightBack);
       tracee.setSignalMask(ALL_BLOCKED);
+      if (guarded != null && savedBelow != null) {
+        ExtendedState.guard(tracee, guarded.withTrampoline());
+      }
       SyscallStep.run(tracee, registers);
       long result = machine.result(tracee.general(machine.words()));
       calls++;
@@ -177,7 +196,14 @@ public final class Infection implements AutoCloseable {
     } finally {
       tracee.setSignalMask(first.signalMask());
       extended.putBack(tracee);
+      if (guarded != null && savedBelow != null) {
+        tracee.setGeneral(straightBack);
+        ExtendedState.guard(tracee, guarded);
+      }
       tracee.setGeneral(firstCall.live());
+      if (guarded != null && savedBelow != null) {
+        memory.writeForced(guarded.trampolineAt(), savedBelow);
+      }
       if (saved != null) {
         memory.writeForced(stackBottom.address(), saved);
       }
@@ -195,7 +221,13 @@ public final class Infection implements AutoCloseable {
         code,
         machine.returningCode(
             registers, mask, offset -> extended.signalFrame(code + offset, 0, registers, mask)));
-    return new InfectedThread(thread, call, extended);
+    byte[] below = new byte[0];
+    if (extended.guarded().isPresent()) {
+      GuardedStack guarded = extended.guarded().get();
+      below = memory.bytes(guarded.trampolineAt(), GUARDED_ENTRY);
+      memory.writeForced(guarded.trampolineAt(), guarded.signalEntry(0));
+    }
+    return new InfectedThread(thread, call, extended, below);
   }
 
   /// System calls made in all threads so far.
@@ -235,12 +267,15 @@ public final class Infection implements AutoCloseable {
     private final StoppedThread thread;
     private final InterruptedCall call;
     private final ExtendedState extended;
+    private final byte[] below;
     private boolean entered;
 
-    private InfectedThread(StoppedThread thread, InterruptedCall call, ExtendedState extended) {
+    private InfectedThread(
+        StoppedThread thread, InterruptedCall call, ExtendedState extended, byte[] below) {
       this.thread = thread;
       this.call = call;
       this.extended = extended;
+      this.below = below;
     }
 
     @Override
@@ -371,6 +406,9 @@ public final class Infection implements AutoCloseable {
         tracee.setSignalMask(thread.signalMask());
         extended.putBack(tracee);
         tracee.setGeneral(call.live());
+      }
+      if (extended.guarded().isPresent()) {
+        memory.writeForced(extended.guarded().get().trampolineAt(), below);
       }
     }
   }

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.Optional;
 import org.junit.jupiter.api.Test;
 
 /// `struct rt_sigframe` by its offsets (arch/arm64/kernel/signal.c, `<asm/sigcontext.h>`,
@@ -48,7 +49,14 @@ class Aarch64FrameTest {
   private static ByteBuffer frame(byte[] vector, boolean streaming) {
     return ByteBuffer.wrap(
             Aarch64Frame.build(
-                ADDRESS, registers(), 0x8000_0002L, fpsimd(), vector, streaming, new byte[0]))
+                ADDRESS,
+                registers(),
+                0x8000_0002L,
+                fpsimd(),
+                vector,
+                streaming,
+                new byte[0],
+                Optional.empty()))
         .order(ByteOrder.LITTLE_ENDIAN);
   }
 
@@ -121,12 +129,38 @@ class Aarch64FrameTest {
     byte[] fpmr = {1, 2, 3, 4, 5, 6, 7, 8};
     ByteBuffer frame =
         ByteBuffer.wrap(
-                Aarch64Frame.build(ADDRESS, registers(), 0, fpsimd(), vector(64), true, fpmr))
+                Aarch64Frame.build(
+                    ADDRESS, registers(), 0, fpsimd(), vector(64), true, fpmr, Optional.empty()))
             .order(ByteOrder.LITTLE_ENDIAN);
     int record = RESERVED + 528;
     assertThat(frame.getInt(record)).describedAs("FPMR_MAGIC").isEqualTo(0x46504d52);
     assertThat(frame.getInt(record + 4)).isEqualTo(16);
     assertThat(frame.getLong(record + 8)).isEqualTo(0x0807_0605_0403_0201L);
     assertThat(frame.getInt(record + 16)).describedAs("SVE_MAGIC").isEqualTo(0x53564501);
+  }
+
+  @Test
+  void aGuardedStackThatIsOnHasARecord() {
+    GuardedStack stack = new GuardedStack(5, 1, 0xffff_8000_1230L);
+    ByteBuffer frame =
+        ByteBuffer.wrap(
+                Aarch64Frame.build(
+                    ADDRESS,
+                    registers(),
+                    0,
+                    fpsimd(),
+                    vector(256),
+                    false,
+                    new byte[0],
+                    Optional.of(stack)))
+            .order(ByteOrder.LITTLE_ENDIAN);
+    int record = RESERVED + 528;
+    assertThat(frame.getInt(record)).describedAs("GCS_MAGIC").isEqualTo(0x47435300);
+    assertThat(frame.getInt(record + 4)).isEqualTo(32);
+    assertThat(frame.getLong(record + 8)).describedAs("at the cap").isEqualTo(0xffff_8000_1228L);
+    assertThat(frame.getLong(record + 16)).describedAs("features_enabled").isEqualTo(5);
+    assertThat(frame.getLong(record + 24)).describedAs("reserved").isZero();
+    assertThat(frame.getInt(record + 32)).describedAs("EXTRA_MAGIC").isEqualTo(0x45585401);
+    assertThat(frame.getLong(record + 40)).isEqualTo(ADDRESS + record + 32 + 32 + 16);
   }
 }

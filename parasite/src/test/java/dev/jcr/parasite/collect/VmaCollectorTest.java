@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import com.google.protobuf.ByteString;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.v1.Arch;
 import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.VmaKind;
@@ -45,7 +46,11 @@ class VmaCollectorTest {
   }
 
   private static List<String> problems(String line, String vmFlags) {
-    return VmaCollector.problems(List.of(mapping(line, vmFlags))).stream()
+    return problems(line, vmFlags, Arch.ARCH_X86_64);
+  }
+
+  private static List<String> problems(String line, String vmFlags, Arch arch) {
+    return VmaCollector.problems(List.of(mapping(line, vmFlags)), arch).stream()
         .map(Object::toString)
         .toList();
   }
@@ -172,6 +177,13 @@ class VmaCollectorTest {
   void refusedByFlag(String flag, String reason) {
     assertThat(problems("7f00-7f01 rw-p 00000000 00:00 0 ", "rd wr " + flag))
         .containsExactly("mapping 0x7f00-0x7f01: " + reason + "; unmap it before the dump");
+  }
+
+  @Test
+  void guardedControlStackOfArm64() throws CheckpointException {
+    String line = "7f0000-7f1000 rw-p 00000000 00:00 0 ";
+    assertThat(problems(line, "rd wr mr mw me ac ss", Arch.ARCH_AARCH64)).isEmpty();
+    assertThat(collect(line, "rd wr mr mw me ac ss").getVmFlagsList()).containsExactly("ss");
   }
 
   @ParameterizedTest

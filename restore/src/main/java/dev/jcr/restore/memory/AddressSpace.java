@@ -12,6 +12,7 @@ import dev.jcr.image.v1.Memory;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.VmaKind;
 import dev.jcr.parasite.arch.Machine;
+import dev.jcr.parasite.collect.VmaCollector;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.FileName;
@@ -156,8 +157,12 @@ public final class AddressSpace {
       flags |= MAP_ANONYMOUS;
       fd = -1;
     }
+    // Like mmap(2) with MAP_FIXED_NOREPLACE.
     long result =
-        process.call(Syscall.MMAP, vma.getStart(), length, protection, flags, fd, vma.getOffset());
+        vma.getVmFlagsList().contains(VmaCollector.SHADOW_STACK)
+            ? process.call(Syscall.MAP_SHADOW_STACK, vma.getStart(), length, 0)
+            : process.call(
+                Syscall.MMAP, vma.getStart(), length, protection, flags, fd, vma.getOffset());
     if (result != vma.getStart()) {
       String reason =
           Kernel.isError(result)

@@ -11,14 +11,17 @@ import dev.jcr.image.v1.Pagemap;
 import dev.jcr.image.v1.SharedObject;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.VmaKind;
+import dev.jcr.parasite.collect.VmaCollector;
 import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.remote.ProcessMemory;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.stream.Collectors;
 import java.util.zip.CRC32C;
 import org.jspecify.annotations.Nullable;
 
@@ -43,16 +46,52 @@ public final class PageFiller {
     void run(Piece piece, ByteBuffer buffer) throws CheckpointException;
   }
 
-  /// Writes all stored pages of the address space.
-  public void fill() throws CheckpointException {
+  /// Writes all stored pages of the address space. Shadow stacks are written by the calling thread,
+  /// which must be the tracer: no other may write what protection forbids.
+  public void fill(List<Vma> vmas) throws CheckpointException {
+    List<Vma> forced =
+        vmas.stream()
+            .filter(vma -> vma.getVmFlagsList().contains(VmaCollector.SHADOW_STACK))
+            .toList();
+    Map<Boolean, List<Piece>> pieces =
+        store.pieces(PROCESS_SPACE).stream()
+            .collect(Collectors.partitioningBy(piece -> touches(piece, forced)));
     forEachChunk(
-        PROCESS_SPACE,
+        pieces.getOrDefault(false, List.of()),
         (piece, buffer) -> {
-          buffer.clear();
-          piece.reader().read(piece.chunk().chunk(), buffer);
-          pack(piece, buffer);
+          content(piece, buffer);
           transfer(piece, MemorySegment.ofBuffer(buffer.clear()), false);
         });
+    ByteBuffer buffer = ByteBuffer.allocateDirect(PageWriter.CHUNK_BYTES);
+    for (Piece piece : pieces.getOrDefault(true, List.of())) {
+      content(piece, buffer);
+      MemorySegment data = MemorySegment.ofBuffer(buffer.clear());
+      long offset = 0;
+      for (PageStore.Slice slice : piece.slices()) {
+        long length = (long) slice.pages() * store.pageSize();
+        memory.writeForced(slice.start(), data.asSlice(offset, length));
+        offset += length;
+      }
+    }
+  }
+
+  private boolean touches(Piece piece, List<Vma> vmas) {
+    for (PageStore.Slice slice : piece.slices()) {
+      long end = slice.start() + (long) slice.pages() * store.pageSize();
+      for (Vma vma : vmas) {
+        if (slice.start() < vma.getEnd() && vma.getStart() < end) {
+          return true;
+        }
+      }
+    }
+    return false;
+  }
+
+  /// Reads the pages of a chunk, those of its slices at the front.
+  private void content(Piece piece, ByteBuffer buffer) throws CheckpointException {
+    buffer.clear();
+    piece.reader().read(piece.chunk().chunk(), buffer);
+    pack(piece, buffer);
   }
 
   /// Zero pages over file mappings, where a page that is not written shows the file's bytes. Over
@@ -105,11 +144,9 @@ public final class PageFiller {
   /// end; the file does not grow.
   public void fillObject(SharedObject object, Fd fd) throws CheckpointException {
     forEachChunk(
-        object.getId(),
+        store.pieces(object.getId()),
         (piece, buffer) -> {
-          buffer.clear();
-          piece.reader().read(piece.chunk().chunk(), buffer);
-          pack(piece, buffer);
+          content(piece, buffer);
           MemorySegment data = MemorySegment.ofBuffer(buffer.clear());
           long offset = 0;
           for (PageStore.Slice run : piece.slices()) {
@@ -133,7 +170,7 @@ public final class PageFiller {
   /// Reads all pages back and compares their checksums with the image's.
   public void verify() throws CheckpointException {
     forEachChunk(
-        PROCESS_SPACE,
+        store.pieces(PROCESS_SPACE),
         (piece, buffer) -> {
           int chunk = piece.chunk().chunk();
           transfer(piece, MemorySegment.ofBuffer(buffer.clear()), true);
@@ -202,8 +239,7 @@ public final class PageFiller {
     }
   }
 
-  private void forEachChunk(int space, ChunkWork work) throws CheckpointException {
-    List<Piece> chunks = store.pieces(space);
+  private static void forEachChunk(List<Piece> chunks, ChunkWork work) throws CheckpointException {
     AtomicInteger next = new AtomicInteger();
     AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
     Runnable body =
