@@ -722,7 +722,7 @@ final class RestoreSession implements AutoCloseable {
       }
       OptionalLong argument = RegisterLoader.lastArgument(thread);
       if (argument.isPresent() && !last && !held) {
-        inside.call(Syscall.GETPID, argument.getAsLong());
+        inside.lastCallBegunWith(argument.getAsLong());
       }
       if (last || !held) {
         inside.toEventStop();

@@ -1,5 +1,6 @@
 package dev.jcr.parasite.ptrace;
 
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
@@ -23,6 +24,11 @@ import java.util.Optional;
 public final class Tracee implements Regsets {
   private static final int SIGINFO_SIZE = 128;
   private static final int SIGKILL = 9;
+
+  /// `struct ptrace_syscall_info`, `<linux/ptrace.h>`.
+  private static final int SYSCALL_INFO_SIZE = 88;
+
+  private static final byte SYSCALL_INFO_ENTRY = 1;
 
   private final int tid;
   private final Thread owner = Thread.currentThread();
@@ -307,6 +313,38 @@ public final class Tracee implements Regsets {
       metadata.set(JAVA_LONG, 0, index);
       long result = raw(Ptrace.SECCOMP_GET_METADATA, metadata.byteSize(), metadata.address());
       return result < 0 ? 0 : (int) metadata.get(JAVA_LONG, 8);
+    }
+  }
+
+  /// PTRACE_SET_SYSCALL_INFO in a syscall-entry stop of PTRACE_SYSCALL: another call, with other
+  /// arguments; on arm64 the only way to set orig_x0 besides making a call. False on kernels
+  /// (before 6.16) that lack the request.
+  ///
+  /// @param arguments six
+  public boolean trySetCall(long number, long... arguments) throws CheckpointException {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment info = arena.allocate(SYSCALL_INFO_SIZE, 8);
+      info.set(JAVA_BYTE, 0, SYSCALL_INFO_ENTRY);
+      info.set(JAVA_LONG, 24, number);
+      MemorySegment.copy(arguments, 0, info, JAVA_LONG, 32, 6);
+      long result = raw(Ptrace.SET_SYSCALL_INFO, SYSCALL_INFO_SIZE, info.address());
+      if (result == -Errno.EIO) {
+        return false;
+      }
+      check("set the call of", result);
+      return true;
+    }
+  }
+
+  /// PTRACE_GET_SYSCALL_INFO in a syscall-entry stop: the number and the six arguments, the first
+  /// of which is orig_x0 on arm64. Empty in any other stop.
+  public long[] call() throws CheckpointException {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment info = arena.allocate(SYSCALL_INFO_SIZE, 8);
+      check("read the call of", raw(Ptrace.GET_SYSCALL_INFO, SYSCALL_INFO_SIZE, info.address()));
+      return info.get(JAVA_BYTE, 0) == SYSCALL_INFO_ENTRY
+          ? info.asSlice(24, 7L * Long.BYTES).toArray(JAVA_LONG)
+          : new long[0];
     }
   }
 

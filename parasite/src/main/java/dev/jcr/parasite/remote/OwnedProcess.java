@@ -119,6 +119,16 @@ public final class OwnedProcess implements RemoteCalls {
     return new Batch.Results(batch, values, filled);
   }
 
+  /// Makes `argument` what the thread's last call began with (orig_x0 of arm64), for kernels that
+  /// do not take it with the registers.
+  public void lastCallBegunWith(long argument) throws CheckpointException {
+    SyscallStep.runAsBegunWith(
+        tracee,
+        machine.syscall(base, syscallAt, Syscall.GETPID.number(machine.arch())),
+        argument,
+        machine);
+  }
+
   /// To a stop in which registers are final.
   public void toEventStop() throws CheckpointException {
     SyscallStep.toEventStop(tracee);

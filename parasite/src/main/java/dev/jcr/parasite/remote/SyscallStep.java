@@ -22,6 +22,23 @@ final class SyscallStep {
     toSyscallStop(tracee);
   }
 
+  /// Runs a harmless call that the kernel remembers as begun with `argument` (orig_x0 of arm64):
+  /// where it can be set, in the entry stop; else by beginning the call with it. The task is then
+  /// in the exit stop.
+  ///
+  /// @param registers point at a system call instruction, for that call with an argument of zero
+  static void runAsBegunWith(Tracee tracee, long[] registers, long argument, Machine machine)
+      throws CheckpointException {
+    tracee.setGeneral(registers);
+    toSyscallStop(tracee);
+    long[] call = tracee.call();
+    boolean set = call.length > 0 && tracee.trySetCall(call[0], argument, 0, 0, 0, 0, 0);
+    toSyscallStop(tracee);
+    if (!set) {
+      run(tracee, machine.withArgument(registers, 0, argument));
+    }
+  }
+
   private static void toSyscallStop(Tracee tracee) throws CheckpointException {
     tracee.resumeToSyscall(0);
     while (true) {
