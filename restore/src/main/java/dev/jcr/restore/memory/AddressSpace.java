@@ -39,6 +39,7 @@ public final class AddressSpace {
   private static final int MAP_ANONYMOUS = 0x20;
   private static final int MAP_FIXED_NOREPLACE = 0x100000;
   private static final int MREMAP_MAYMOVE_FIXED = 3;
+  private static final int MADV_NOHUGEPAGE = 15;
   private static final int MADV_GUARD_INSTALL = 102;
   private static final int MLOCK_ONFAULT = 1;
 
@@ -177,6 +178,18 @@ public final class AddressSpace {
                   vma.hasFile() ? " of " + vma.getFile().getPath() : "",
                   reason));
     }
+    smallPages(vma);
+  }
+
+  /// Before the contents: a page written into a mapping that may have huge ones takes a huge one.
+  private void smallPages(Vma vma) throws CheckpointException {
+    if (vma.getVmFlagsList().contains("nh")) {
+      advise(
+          "0x%x-0x%x".formatted(vma.getStart(), vma.getEnd()),
+          vma.getStart(),
+          vma.getEnd() - vma.getStart(),
+          MADV_NOHUGEPAGE);
+    }
   }
 
   /// shmat(2): a mapping of a whole System V segment.
@@ -192,6 +205,7 @@ public final class AddressSpace {
         vma.getStart(),
         vma.getEnd() - vma.getStart(),
         vma.getProtection());
+    smallPages(vma);
   }
 
   /// Mappings of one file follow each other: the last file stays open.
@@ -262,7 +276,6 @@ public final class AddressSpace {
         case "dd" -> advise(what, start, length, 16);
         case "wf" -> advise(what, start, length, 18);
         case "hg" -> advise(what, start, length, 14);
-        case "nh" -> advise(what, start, length, 15);
         case "mg" -> advise(what, start, length, 12);
         default -> {}
       }
