@@ -16,6 +16,8 @@ import org.jspecify.annotations.Nullable;
 /// @param durable fsync before publishing; off only for images in memory and benchmarks
 /// @param parent image whose memory this one continues, relative to `directory` or absolute
 /// @param trackMemory leave a tracker behind, so that the next image can continue this one
+/// @param rehearse dump a throw-away process first, so that the freeze is short; a jcr that has
+///   dumped before need not
 public record DumpOptions(
     int pid,
     Path directory,
@@ -25,7 +27,32 @@ public record DumpOptions(
     ConnectionPolicy connections,
     boolean durable,
     @Nullable Path parent,
-    boolean trackMemory) {
+    boolean trackMemory,
+    boolean rehearse) {
+  /// A dump by a jcr that has just been started.
+  public DumpOptions(
+      int pid,
+      Path directory,
+      Afterwards afterwards,
+      Compression compression,
+      int compressionLevel,
+      ConnectionPolicy connections,
+      boolean durable,
+      @Nullable Path parent,
+      boolean trackMemory) {
+    this(
+        pid,
+        directory,
+        afterwards,
+        compression,
+        compressionLevel,
+        connections,
+        durable,
+        parent,
+        trackMemory,
+        true);
+  }
+
   /// A dump of everything.
   public DumpOptions(
       int pid,
@@ -44,6 +71,21 @@ public record DumpOptions(
         connections,
         durable,
         null,
+        false);
+  }
+
+  /// The same by a jcr that has dumped before.
+  public DumpOptions again() {
+    return new DumpOptions(
+        pid,
+        directory,
+        afterwards,
+        compression,
+        compressionLevel,
+        connections,
+        durable,
+        parent,
+        trackMemory,
         false);
   }
 

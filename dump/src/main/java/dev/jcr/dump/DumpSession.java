@@ -122,7 +122,7 @@ final class DumpSession {
       }
       PageWriter pages = image.pages(host.getPageSize());
       boolean running = options.afterwards() == DumpOptions.Afterwards.LEAVE_RUNNING;
-      if (rounds == null || !rounds.isRehearsed()) {
+      if (options.rehearse() && (rounds == null || !rounds.isRehearsed())) {
         Rehearsal.run(host);
       }
       long bytes = collector.look();

@@ -2,9 +2,9 @@ package dev.jcr.tests;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -15,16 +15,24 @@ import org.junit.jupiter.params.provider.MethodSource;
 @Tag("arm64")
 class Arm64RegistersTest {
   static Stream<TargetProgramsTest.Case> cases() {
+    return cases(List.of(16, 256));
+  }
+
+  static Stream<TargetProgramsTest.Case> allLengths() {
+    return cases(List.of(16, 32, 64, 128, 256));
+  }
+
+  private static Stream<TargetProgramsTest.Case> cases(List<Integer> lengths) {
     List<TargetProgramsTest.Case> cases = new ArrayList<>();
     for (String mode : List.of("spin", "nanosleep", "futex", "poll", "handler", "pending")) {
       cases.add(TargetProgramsTest.Case.of("torture_regs", mode));
     }
     cases.add(TargetProgramsTest.Case.of("torture_regs", "spin", "fp"));
-    for (int bytes : List.of(16, 32, 64, 128, 256)) {
+    for (int bytes : lengths) {
       cases.add(TargetProgramsTest.Case.of("torture_regs", "spin", "sve=" + bytes));
       cases.add(
           TargetProgramsTest.Case.of(
-              "torture_regs", "spin", "sme=" + bytes, "streaming", "za", "zt0", "tpidr2"));
+              "torture_regs", "spin", "sme=" + bytes, "streaming", "za", "zt0", "fpmr", "tpidr2"));
     }
     cases.add(TargetProgramsTest.Case.of("pac"));
     cases.add(TargetProgramsTest.Case.of("mte"));
@@ -33,8 +41,19 @@ class Arm64RegistersTest {
     return cases.stream();
   }
 
+  /// The kernel resumes a sleep that a stop interrupts by restart_syscall(2), and leaves its number
+  /// in x8 (arch/arm64/kernel/signal.c, setup_restart_syscall): SIGSTOP does that as well.
+  static Stream<TargetProgramsTest.Case> leftRunningCases() {
+    return cases()
+        .map(program ->
+            program.arguments().stream().anyMatch(Set.of("nanosleep", "futex")::contains)
+                ? TargetProgramsTest.Case.of(
+                    program.program(), program.arguments().getFirst(), "stopped")
+                : program);
+  }
+
   @ParameterizedTest
-  @MethodSource("cases")
+  @MethodSource("leftRunningCases")
   void leftRunning(TargetProgramsTest.Case program) {
     try (Target target = program.start()) {
       Jcr.dump(target.pid(), target.image("r"), "-R").expectExit(0);
@@ -45,26 +64,26 @@ class Arm64RegistersTest {
 
   @ParameterizedTest
   @MethodSource("cases")
-  void restored(TargetProgramsTest.Case program) {
-    cycles(program, 3);
+  void restored(TargetProgramsTest.Case program) throws Exception {
+    Cycles.run(program, 2);
   }
 
   @Tag("soak")
   @ParameterizedTest
-  @MethodSource("cases")
-  void restoredAHundredTimes(TargetProgramsTest.Case program) {
-    cycles(program, 100);
+  @MethodSource("allLengths")
+  void restoredAHundredTimes(TargetProgramsTest.Case program) throws Exception {
+    Cycles.run(program, 100);
   }
 
   @Tag("soak")
   @Test
-  void x7StaysThroughAThousandCycles() {
-    cycles(TargetProgramsTest.Case.of("x7_live"), 1000);
+  void x7StaysThroughAThousandCycles() throws Exception {
+    Cycles.run(TargetProgramsTest.Case.of("x7_live"), 1000);
   }
 
   @Test
-  void x7StaysThroughSomeCycles() {
-    cycles(TargetProgramsTest.Case.of("x7_live"), 20);
+  void x7StaysThroughSomeCycles() throws Exception {
+    Cycles.run(TargetProgramsTest.Case.of("x7_live"), 10);
   }
 
   /// The textbook way takes and puts registers at syscall-stops, and loses x7: the target notices.
@@ -84,23 +103,5 @@ class Arm64RegistersTest {
       System.out.println("naive tracer: " + result);
       assertThat(result).startsWith("FAIL").contains("x7: want").contains("is 0,");
     }
-  }
-
-  private static void cycles(TargetProgramsTest.Case program, int count) {
-    long begin = System.nanoTime();
-    try (Target target = program.start()) {
-      Path image = target.image("cycle");
-      for (int cycle = 1; cycle <= count; cycle++) {
-        assertThat(target.read("result")).as("%s, cycle %d", program, cycle).isEmpty();
-        Jcr.dump(target.pid(), image).expectExit(0);
-        target.awaitGone();
-        Jcr.restore(image).expectExit(0);
-        Target.delete(image);
-      }
-      target.expectRunning();
-      program.expectPass(target);
-    }
-    System.out.printf(
-        "%s: %d cycles, 0 mismatches, %.1f s%n", program, count, (System.nanoTime() - begin) / 1e9);
   }
 }

@@ -43,9 +43,9 @@ final class Jcr {
         Duration.ofNanos(System.nanoTime() - begin));
   }
 
-  /// Collects a restored process that has ended: with `jcr.inside` it is a child of this JVM.
+  /// Collects a restored process that has ended, where it is a child of this JVM.
   static void collect(Proc proc) {
-    if (INSIDE && proc.state() == 'Z' && proc.parent() == ProcessHandle.current().pid()) {
+    if (proc.state() == 'Z' && proc.parent() == ProcessHandle.current().pid()) {
       var _ = Kernel.raw(Syscall.WAIT4, proc.pid(), 0, WNOHANG, 0);
     }
   }
