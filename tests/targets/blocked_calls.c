@@ -249,7 +249,7 @@ int main(int argc, char **argv) {
   MUST(sigaction(SIGUSR2, &action, NULL));
   MUST(pipe2(pipe_fds, O_CLOEXEC));
   MUST(pipe2(full_pipe, O_CLOEXEC | O_NONBLOCK));
-  char block[4096] = {0};
+  char block[WHOLE_PAGE] = {0};
   while (write(full_pipe[1], block, 4096) == 4096) {
   }
   MUST(fcntl(full_pipe[1], F_SETFL, 0));
@@ -329,7 +329,7 @@ int main(int argc, char **argv) {
           "%s ended by itself: %ld, errno %d (%s)", calls[i].name, calls[i].result, calls[i].error,
           strerror(calls[i].error));
   MUST(write(pipe_fds[1], "a", 1));
-  if (used("write_pipe")) MUST(read(full_pipe[0], block, 4096));
+  if (used("write_pipe")) MUST(read(full_pipe[0], block, sizeof block));
   uint64_t plenty = 8, one = 1;
   MUST(write(event_fd, &plenty, 8));
   MUST(write(epoll_event_fd, &one, 8));

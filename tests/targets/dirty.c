@@ -6,7 +6,7 @@
 #include "jcrtest.h"
 #include <sys/mman.h>
 
-#define PAGE 4096
+#define PAGE WHOLE_PAGE
 #define WORDS (PAGE / 8)
 #define MOVED_PAGES 64
 

@@ -25,6 +25,13 @@
 #include <time.h>
 #include <unistd.h>
 
+// A whole number of pages of each kernel that the tests run on.
+#ifdef __aarch64__
+#define WHOLE_PAGE 16384
+#else
+#define WHOLE_PAGE 4096
+#endif
+
 static const char *jcr_dir = ".";
 
 static inline const char *in_dir(const char *name) {

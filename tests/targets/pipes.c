@@ -42,13 +42,14 @@ static void expect_empty(int fd, const char *what) {
 int main(int argc, char **argv) {
   start(argc, argv);
   argc_ = argc, argv_ = argv;
-  int empty[2], some[2], full[2], large[2], half[2], reader_only[2], fifo = -1, extra = -1;
+  int empty[2], some[2], full[2], large[2], half[2], reader_only[2], fifo = -1, extra = -1, capacity = 0;
   if (part("pipe")) {
     MUST(pipe2(empty, O_CLOEXEC));
     MUST(pipe(some));
     send_bytes(some[1], 1000, 1);
     MUST(pipe2(full, O_NONBLOCK));
-    send_bytes(full[1], 65536, 2);
+    capacity = MUST(fcntl(full[1], F_GETPIPE_SZ));
+    send_bytes(full[1], capacity, 2);
     MUST(pipe(large));
     MUST(fcntl(large[1], F_SETPIPE_SZ, 1 << 20));
     send_bytes(large[1], 900000, 3);
@@ -114,7 +115,7 @@ int main(int argc, char **argv) {
     MUST(ftruncate(mem, 1 << 20));
     MUST(pwrite(mem, "tail", 4, (1 << 20) - 4));
     MUST(lseek(mem, 96, SEEK_SET));
-    window = MUST(mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, mem, 4096));
+    window = MUST(mmap(NULL, 2 * WHOLE_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, mem, WHOLE_PAGE));
     window[0] = 'W';
     sealed = MUST(memfd_create("sealed", MFD_ALLOW_SEALING));
     send_bytes(sealed, 800, 7);
@@ -133,7 +134,7 @@ int main(int argc, char **argv) {
     expect_bytes(some[0], 80, 9, "second writer");
     char byte = 0;
     CHECK(write(full[1], &byte, 1) == -1 && errno == EAGAIN, "a full pipe takes more");
-    expect_bytes(full[0], 65536, 2, "full pipe");
+    expect_bytes(full[0], capacity, 2, "full pipe");
     CHECK(fcntl(large[0], F_GETPIPE_SZ) == 1 << 20, "size %d", fcntl(large[0], F_GETPIPE_SZ));
     expect_bytes(large[0], 900000, 3, "large pipe");
     expect_bytes(half[0], 80, 4, "pipe without writer");
@@ -194,7 +195,7 @@ int main(int argc, char **argv) {
     CHECK(window[0] == 'W', "mapping of a memfd");
     window[1] = 'V';
     char byte;
-    CHECK(pread(mem, &byte, 1, 4097) == 1 && byte == 'V', "memfd and its mapping are one");
+    CHECK(pread(mem, &byte, 1, WHOLE_PAGE + 1) == 1 && byte == 'V', "memfd and its mapping are one");
     char tail[5] = {0};
     CHECK(pread(mem, tail, 4, (1 << 20) - 4) == 4 && !strcmp(tail, "tail"), "tail %s", tail);
     char head[4096];

@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <sys/shm.h>
 
-#define PAGE 4096
+#define PAGE WHOLE_PAGE
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #endif

@@ -26,7 +26,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
-#define PAGE 4096
+#define PAGE WHOLE_PAGE
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
 #define RW (PROT_READ | PROT_WRITE)
 

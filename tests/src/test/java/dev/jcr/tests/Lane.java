@@ -20,10 +20,12 @@ import org.junit.platform.launcher.core.LauncherFactory;
 
 /// Runs tests where no build tool is, in the arm64 machine of `tests/run --arm64`.
 ///
-/// Arguments: `-TAG` leaves tests with that tag out, the others are classes or `class#method`. One
-/// line for every test, a failure's trace below it; the last line is `N passed, N failed, N
-/// skipped`.
+/// Arguments: `-TAG` leaves tests with that tag out, `cases=REGEX` chooses target programs, the
+/// others are classes or `class#method`. One line for every test, a failure's trace below it; the
+/// last line is `N passed, N failed, N skipped`.
 public final class Lane implements TestExecutionListener {
+  private static final String CASES = "cases=";
+
   private final PrintStream out;
   private int passed;
   private int failed;
@@ -41,6 +43,8 @@ public final class Lane implements TestExecutionListener {
     for (String argument : arguments) {
       if (argument.startsWith("-")) {
         without.add(argument.substring(1));
+      } else if (argument.startsWith(CASES)) {
+        System.setProperty("jcr.cases", argument.substring(CASES.length()));
       } else if (argument.contains("#")) {
         selectors.add(selectMethod(argument));
       } else {
