@@ -73,7 +73,9 @@ class MigrationTest {
         Hosts.Host to = i % 2 == 0 ? hosts.b : hosts.a;
         for (Path target : List.of(counter, dirty)) {
           int pid = Integer.parseInt(Files.readString(target.resolve("ready")).strip());
-          times.add(downtimeMicros(migrate(from, to, pid, "--max-downtime", "400")));
+          Command.Result moved = migrate(from, to, pid, "--max-downtime", "400");
+          times.add(downtimeMicros(moved));
+          moved.out().lines().filter(line -> line.contains("committed")).forEach(System.out::println);
           assertThat(Hosts.living(target)).hasSize(1);
         }
       }
