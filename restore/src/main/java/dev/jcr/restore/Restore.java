@@ -21,6 +21,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /// Restores one process. The entry point of the module.
 public final class Restore {
@@ -36,6 +37,16 @@ public final class Restore {
   /// and proven, and the process is still stopped.
   public static RestoredProcess run(RestoreOptions options, RestoreGate gate)
       throws CheckpointException {
+    return run(options, gate, null);
+  }
+
+  /// The same with memory that is in place already.
+  ///
+  /// @param staging has had the images that this one continues, and is used up; for a detached
+  ///   process
+  public static RestoredProcess run(
+      RestoreOptions options, RestoreGate gate, @Nullable Staging staging)
+      throws CheckpointException {
     try (ImageReader image = ImageReader.open(options.directory())) {
       if (!options.verified()) {
         image.verifyPages();
@@ -45,28 +56,42 @@ public final class Restore {
       Host host = HostFacts.read().build();
       HostCheck.require(options.directory().toString(), HostCheck.problems(state, host));
       FileCheck.require(state.getFiles());
-      return TracerThread.run(() -> {
-        try (RestoreSession session = new RestoreSession(image, host, !options.detach())) {
-          session.run(steps.create());
-          session.run(steps.build());
-          session.run(steps.finish());
-          int pid = image.state().getIdentity().getPid();
-          if (!gate.mayRun(pid, session.timings())) {
-            throw new CheckpointException(
-                Outcome.FAILED, "cannot restore " + options.directory() + ": it was called off");
-          }
-          int group = Foreground.group(pid);
-          if (!options.detach() && !options.leaveStopped()) {
-            Foreground.give(group);
-          }
-          session.thaw(options.leaveStopped());
-          return new Child(
-              pid, group, session.timings(), session.notes(), CpuVerdict.of(state, host));
-        }
-      });
+      Staging.Session<RestoredProcess> work =
+          handed ->
+              execute(options, gate, image, steps, host, CpuVerdict.of(state, host), handed);
+      return staging == null
+          ? TracerThread.run(() -> work.run(null))
+          : staging.run(state, image.pages(), work);
     } catch (IOException e) {
       throw new CheckpointException(
           Outcome.FAILED, "cannot restore " + options.directory() + ": " + e.getMessage(), e);
+    }
+  }
+
+  private static RestoredProcess execute(
+      RestoreOptions options,
+      RestoreGate gate,
+      ImageReader image,
+      RestorePlan.Steps steps,
+      Host host,
+      CpuVerdict verdict,
+      Staging.@Nullable Handed staged)
+      throws CheckpointException {
+    try (RestoreSession session = new RestoreSession(image, host, !options.detach(), staged)) {
+      session.run(steps.create());
+      session.run(steps.build());
+      session.run(steps.finish());
+      int pid = image.state().getIdentity().getPid();
+      if (!gate.mayRun(pid, session.timings())) {
+        throw new CheckpointException(
+            Outcome.FAILED, "cannot restore " + options.directory() + ": it was called off");
+      }
+      int group = Foreground.group(pid);
+      if (!options.detach() && !options.leaveStopped()) {
+        Foreground.give(group);
+      }
+      session.thaw(options.leaveStopped());
+      return new Child(pid, group, session.timings(), session.notes(), verdict);
     }
   }
 

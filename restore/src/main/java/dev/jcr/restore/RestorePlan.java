@@ -54,7 +54,7 @@ final class RestorePlan {
             state.getIdentity().getPid(),
             state.getIdentity().getSession(),
             state.getIdentity().getProcessGroup()));
-    create.add(new RestoreStep.EmptyAddressSpace(gap + (1 << 20), BOOTSTRAP_SIZE));
+    create.add(new RestoreStep.EmptyAddressSpace(bootstrap(vmas), BOOTSTRAP_SIZE));
     create.add(
         new RestoreStep.PlaceVdso(
             vmas.stream().filter(RestorePlan::isKernels).toList(), gap + (2 << 20)));
@@ -173,9 +173,14 @@ final class RestorePlan {
     return run.getStart() + run.getPages() * pageSize;
   }
 
+  /// Where the code and scratch memory of the restore are.
+  static long bootstrap(List<Vma> vmas) throws CheckpointException {
+    return gap(vmas) + (1 << 20);
+  }
+
   /// A hole of the address space for what exists only during the restore: the lowest one from 16
   /// MiB up, far from the kernel's own choices near the top.
-  private static long gap(List<Vma> vmas) throws CheckpointException {
+  static long gap(List<Vma> vmas) throws CheckpointException {
     long candidate = 16 << 20;
     for (Vma vma : vmas) {
       if (Long.compareUnsigned(candidate + GAP, vma.getStart()) <= 0) {

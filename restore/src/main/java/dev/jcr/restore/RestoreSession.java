@@ -7,6 +7,8 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.codec.ImageReader;
+import dev.jcr.image.pages.PageStore.Piece;
+import dev.jcr.image.pages.Ranges;
 import dev.jcr.image.registers.Xsave;
 import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.GuardRange;
@@ -83,6 +85,8 @@ final class RestoreSession implements AutoCloseable {
   /// make a stopped group an orphaned one, which the kernel hangs up.
   private static final long CLONE_PARENT = 0x8000;
 
+  private static final long CLONE_VM = 0x100;
+
   /// CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM.
   private static final long CLONE_THREAD_FLAGS = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000;
 
@@ -96,6 +100,7 @@ final class RestoreSession implements AutoCloseable {
   private final Machine machine = Machine.of(Kernel.HOST);
   private final Host host;
   private final boolean foreground;
+  private final Staging.@Nullable Handed staged;
   private final List<Timing> timings = new ArrayList<>();
   private final FileCopies copies = new FileCopies();
   private final List<Tracee> born = new ArrayList<>();
@@ -111,7 +116,11 @@ final class RestoreSession implements AutoCloseable {
   private boolean done;
 
   /// @param foreground the process takes over jcr's terminal
-  RestoreSession(ImageReader image, Host host, boolean foreground) {
+  /// @param staged pages that are in place already; only for a detached process
+  RestoreSession(
+      ImageReader image, Host host, boolean foreground, Staging.@Nullable Handed staged) {
+    this.staged = staged;
+    this.stubPid = staged == null ? 0 : staged.stubPid();
     this.image = image;
     this.state = image.state();
     this.host = host;
@@ -210,7 +219,7 @@ final class RestoreSession implements AutoCloseable {
       case RestoreStep.FillPages _ -> {
         space().closeFile();
         PageFiller filler = new PageFiller(image.pages(), process().memory());
-        filler.fill(state.getMemory().getVmasList());
+        filler.fill(missing(filler), state.getMemory().getVmasList());
         filler.zeros(state.getMemory().getVmasList(), image.pagemap(), false);
       }
       case RestoreStep.FinishVma(var vma, boolean protect) -> space().finish(vma, protect);
@@ -246,7 +255,7 @@ final class RestoreSession implements AutoCloseable {
       case RestoreStep.LoadRegisters(var all) -> loadRegisters(all);
       case RestoreStep.ProvePages _ -> {
         PageFiller filler = new PageFiller(image.pages(), process().memory());
-        filler.verify();
+        filler.verify(missing(filler));
         filler.zeros(state.getMemory().getVmasList(), image.pagemap(), true);
       }
       case RestoreStep.RegisterRseq(var all) -> {
@@ -287,37 +296,66 @@ final class RestoreSession implements AutoCloseable {
   }
 
   private void create(long stubBase, int pid) throws CheckpointException, IOException {
-    stubPid = foreground ? startFromLastingThread(stubBase) : StubProgram.start(stubBase);
+    if (staged != null) {
+      // Its address space, and with it the staged pages, becomes the process's.
+      create(staged.process(), CLONE_VM, pid);
+    } else {
+      stubPid = foreground ? startFromLastingThread(stubBase) : StubProgram.start(stubBase);
+      Tracee stub = seizeStub(stubPid);
+      try (ProcessMemory stubMemory = ProcessMemory.open(stubPid)) {
+        OwnedProcess inStub =
+            new OwnedProcess(
+                machine,
+                stub,
+                stubMemory,
+                stub.general(machine.words()),
+                StubProgram.syscallAddress(stubBase));
+        create(inStub, foreground ? CLONE_PARENT : 0, pid);
+      }
+    }
+    killStub();
+  }
+
+  /// A started stub, stopped.
+  static Tracee seizeStub(int pid) throws CheckpointException {
     Tracee stub =
-        Tracee.seize(stubPid, OPTIONS)
+        Tracee.seize(pid, OPTIONS)
             .orElseThrow(() ->
                 new CheckpointException(
                     Outcome.FAILED, "cannot start the stub program: it ended at once"));
     stub.interrupt();
     awaitEventStop(stub);
-    try (ProcessMemory stubMemory = ProcessMemory.open(stubPid)) {
-      long[] base = stub.general(machine.words());
-      long syscallAt = StubProgram.syscallAddress(stubBase);
-      OwnedProcess inStub = new OwnedProcess(machine, stub, stubMemory, base, syscallAt);
-      long stack = machine.sp(base) - 4096;
-      long child = cloneWithTid(inStub, stack, foreground ? CLONE_PARENT : 0, pid);
-      if (child == -Errno.EEXIST) {
-        throw pidInUse(pid, pid);
-      }
-      requireClone("create process " + pid, child);
-      Tracee tracee = Tracee.attached(pid);
-      born.addFirst(tracee);
-      awaitEventStop(tracee);
-      ProcessMemory memory = ProcessMemory.open(pid);
-      OwnedProcess created =
-          new OwnedProcess(machine, tracee, memory, tracee.general(machine.words()), syscallAt);
-      process = created;
-      threads.put(pid, created);
-      // Nothing may be delivered before the thaw.
-      tracee.setSignalMask(ALL_BLOCKED);
-      space = new AddressSpace(created, object -> files().remoteObjectFd(object));
+    return stub;
+  }
+
+  private void create(OwnedProcess inStub, long flags, int pid) throws CheckpointException {
+    long stack = machine.sp(inStub.base()) - 4096;
+    long child = cloneWithTid(inStub, stack, flags, pid);
+    if (child == -Errno.EEXIST) {
+      throw pidInUse(pid, pid);
     }
-    killStub();
+    requireClone("create process " + pid, child);
+    Tracee tracee = Tracee.attached(pid);
+    born.addFirst(tracee);
+    awaitEventStop(tracee);
+    ProcessMemory memory = ProcessMemory.open(pid);
+    OwnedProcess created =
+        new OwnedProcess(
+            machine, tracee, memory, tracee.general(machine.words()), inStub.syscallAt());
+    process = created;
+    threads.put(pid, created);
+    // Nothing may be delivered before the thaw.
+    tracee.setSignalMask(ALL_BLOCKED);
+    space = new AddressSpace(created, object -> files().remoteObjectFd(object), kept());
+  }
+
+  private Ranges kept() {
+    return staged == null ? new Ranges() : staged.kept();
+  }
+
+  /// Stored pages that are not in place yet.
+  private List<Piece> missing(PageFiller filler) {
+    return filler.missing(staged == null ? new Ranges() : staged.pages());
   }
 
   /// The parent of a task is a thread: its end would send the parent-death signal. This one lasts
@@ -353,7 +391,7 @@ final class RestoreSession implements AutoCloseable {
       MemorySegment arguments = arena.allocate(CLONE_ARGS_SIZE + 8, 8);
       arguments.set(JAVA_LONG, 0, flags);
       // A child of jcr or a thread takes its exit signal from the caller.
-      arguments.set(JAVA_LONG, 32, flags == 0 ? SIGCHLD : 0);
+      arguments.set(JAVA_LONG, 32, flags == 0 || flags == CLONE_VM ? SIGCHLD : 0);
       arguments.set(JAVA_LONG, 64, scratch + CLONE_ARGS_SIZE);
       arguments.set(JAVA_LONG, 72, 1);
       arguments.set(JAVA_INT, CLONE_ARGS_SIZE, tid);
@@ -434,12 +472,16 @@ final class RestoreSession implements AutoCloseable {
 
   private void killStub() throws CheckpointException {
     if (stubPid != 0) {
-      Kernel.raw(Syscall.KILL, stubPid, SIGKILL);
-      Tracee stub = Tracee.attached(stubPid);
-      while (!stub.await().ended()) {
-        // Its exit on the way.
-      }
+      endStub(stubPid);
       stubPid = 0;
+    }
+  }
+
+  static void endStub(int pid) throws CheckpointException {
+    Kernel.raw(Syscall.KILL, pid, SIGKILL);
+    Tracee stub = Tracee.attached(pid);
+    while (!stub.await().ended()) {
+      // Its exit on the way.
     }
   }
 

@@ -75,7 +75,11 @@ class MigrationTest {
           int pid = Integer.parseInt(Files.readString(target.resolve("ready")).strip());
           Command.Result moved = migrate(from, to, pid, "--max-downtime", "400");
           times.add(downtimeMicros(moved));
-          moved.out().lines().filter(line -> line.contains("committed")).forEach(System.out::println);
+          moved
+              .out()
+              .lines()
+              .filter(line -> line.contains("committed"))
+              .forEach(System.out::println);
           assertThat(Hosts.living(target)).hasSize(1);
         }
       }

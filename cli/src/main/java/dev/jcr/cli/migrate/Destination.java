@@ -13,6 +13,7 @@ import dev.jcr.restore.ConnectionChanges;
 import dev.jcr.restore.Restore;
 import dev.jcr.restore.RestoreGate;
 import dev.jcr.restore.RestoreOptions;
+import dev.jcr.restore.Staging;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.Socket;
@@ -30,6 +31,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
+import java.util.concurrent.FutureTask;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
@@ -261,6 +263,7 @@ public final class Destination implements AutoCloseable {
     }
     boolean done = false;
     Journal journal = Journal.create(images.resolve("journal"));
+    Staging staging = stage(outline);
     try {
       journal.with("pid", outline.getIdentity().getPid()).set("receiving");
       link.send(Kind.ACCEPT, "");
@@ -268,7 +271,9 @@ public final class Destination implements AutoCloseable {
       int round = 0;
       Message message = link.receive();
       while (message.kind() == Kind.ROUND) {
-        ImageStream.read(link.in(), images.resolve(Integer.toString(++round)), true);
+        Path image = images.resolve(Integer.toString(++round));
+        ImageStream.read(link.in(), image, true);
+        staging = stage(staging, image);
         link.send(Kind.GOT, "");
         message = link.receive();
       }
@@ -280,13 +285,17 @@ public final class Destination implements AutoCloseable {
         throw Link.strange(message.kind() + " instead of FINAL");
       }
       long began = System.nanoTime();
-      var manifest = ImageStream.read(link.in(), images.resolve(Integer.toString(++round)), true);
+      Path last = images.resolve(Integer.toString(++round));
+      // The process stands still: it is rebuilt while the disk does its work.
+      var manifest = ImageStream.read(link.in(), last, false);
       if (manifest.getPid() != outline.getIdentity().getPid()) {
         throw Link.strange("an image of another process");
       }
       long received = System.nanoTime();
       journal.with("image", round).with("comm", manifest.getComm());
-      Held process = prepare(id, journal, images.resolve(Integer.toString(round)));
+      Staging filled = staging;
+      staging = null;
+      Held process = prepare(id, journal, last, filled);
       String timings = await(process.prepared);
       done = true;
       link.send(
@@ -296,22 +305,59 @@ public final class Destination implements AutoCloseable {
                   (received - began) / 1000, (System.nanoTime() - received) / 1000, timings));
       decide(socket, link, id, process);
     } finally {
+      if (staging != null) {
+        staging.close();
+      }
       if (!done) {
         remove(images);
       }
     }
   }
 
+  /// Begins to fill memory early. Null if that cannot be: it is filled at the end, then.
+  private @Nullable Staging stage(ProcessState outline) {
+    try {
+      return Staging.begin(outline);
+    } catch (CheckpointException e) {
+      log.accept("memory is not filled in advance: " + e.getMessage());
+      return null;
+    }
+  }
+
+  private @Nullable Staging stage(@Nullable Staging staging, Path image)
+      throws CheckpointException {
+    if (staging == null) {
+      return null;
+    }
+    try {
+      staging.stage(image);
+      return staging;
+    } catch (CheckpointException e) {
+      log.accept("memory is not filled in advance any more: " + e.getMessage());
+      staging.close();
+      return null;
+    }
+  }
+
   /// Rebuilds the process on a thread of its own, which then waits for the decision, even if the
   /// connection is lost.
-  private Held prepare(String id, Journal journal, Path image) {
+  ///
+  /// @param staging closed here
+  private Held prepare(String id, Journal journal, Path image, @Nullable Staging staging) {
     Held process = new Held();
     held.put(id, process);
+    FutureTask<Boolean> durable =
+        new FutureTask<>(() -> {
+          ImageStream.sync(image);
+          return true;
+        });
+    Thread.ofPlatform().daemon().name("jcr-sync").start(durable);
     RestoreGate gate =
         (pid, timings) -> {
           try {
             boolean again = journal.state().equals("decided");
             journal.with("pid", pid).with("start_time", startTime(pid));
+            await(durable);
             if (!again) {
               journal.set("prepared");
             }
@@ -330,8 +376,9 @@ public final class Destination implements AutoCloseable {
         .daemon()
         .name("jcr-prepare")
         .start(() -> {
-          try {
-            Restore.run(new RestoreOptions(image, false, true, ConnectionChanges.NONE, true), gate);
+          try (Staging filled = staging) {
+            Restore.run(
+                new RestoreOptions(image, false, true, ConnectionChanges.NONE, true), gate, filled);
             journal.set("running");
             process.running.complete(true);
             removeImages(image.getParent());
@@ -347,7 +394,7 @@ public final class Destination implements AutoCloseable {
     return process;
   }
 
-  private static <T> T await(CompletableFuture<T> future) throws CheckpointException {
+  private static <T> T await(Future<T> future) throws CheckpointException {
     try {
       return future.get();
     } catch (InterruptedException e) {
@@ -447,7 +494,7 @@ public final class Destination implements AutoCloseable {
           return;
         }
         journal.set("decided");
-        Held again = prepare(id, journal, migration.resolve(journal.get("image")));
+        Held again = prepare(id, journal, migration.resolve(journal.get("image")), null);
         await(again.prepared);
         link.send(Kind.RUNNING, commit(id, again));
       }

@@ -142,6 +142,7 @@ public final class Source {
     byte[] raw = new byte[ID_BYTES];
     new SecureRandom().nextBytes(raw);
     String id = HexFormat.of().formatHex(raw);
+    WarmUp.source();
     ProcessState outline = Outline.of(pid);
     Path out = options.folder().resolve("out");
     try {

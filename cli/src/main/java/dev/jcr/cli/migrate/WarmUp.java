@@ -1,11 +1,16 @@
 package dev.jcr.cli.migrate;
 
 import dev.jcr.dump.Dump;
+import dev.jcr.dump.DumpGate;
 import dev.jcr.dump.DumpListener;
 import dev.jcr.dump.DumpOptions;
+import dev.jcr.dump.MemoryRounds;
 import dev.jcr.dump.files.ConnectionPolicy;
 import dev.jcr.image.CheckpointException;
+import dev.jcr.image.codec.ImageWriter;
 import dev.jcr.image.v1.Compression;
+import dev.jcr.image.v1.Host;
+import dev.jcr.parasite.host.HostFacts;
 import dev.jcr.parasite.linux.Fcntl;
 import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.Kernel;
@@ -15,27 +20,77 @@ import dev.jcr.parasite.stub.KeeperProgram;
 import dev.jcr.restore.Restore;
 import dev.jcr.restore.RestoreOptions;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.util.concurrent.locks.LockSupport;
 
 /// Dumps and rebuilds a throw-away process a few times, so that nothing is loaded, linked or
 /// interpreted for the first time while somebody's process stands still.
 final class WarmUp {
-  private static final int ROUNDS = 4;
+  private static final int ROUNDS = 6;
+  private static final long SETTLE_NANOS = 10_000_000;
   private static final int SIGKILL = 9;
   private static final int WALL = 0x40000000;
   private static final int FIRST_FD = 512;
 
   private WarmUp() {}
 
-  /// Failures do not matter: they will be met again, or not.
+  /// What a session does with a folder of its own.
+  private interface Round {
+    void run(Path folder) throws IOException, CheckpointException;
+  }
+
+  /// For a destination. Failures do not matter: they will be met again, or not.
   static void run() {
+    rounds(WarmUp::once);
+  }
+
+  /// For a source: the last round of a migration, sent to nobody.
+  static void source() {
+    rounds(folder -> {
+      int pid = start(folder.resolve("program"));
+      Host.Builder host = HostFacts.read();
+      try (MemoryRounds memory = MemoryRounds.begin(pid, host.clone());
+          ImageWriter first = nowhere();
+          ImageWriter last = nowhere()) {
+        memory.next(first, host.getPageSize(), host.build(), false);
+        Dump.last(
+            options(pid, folder.resolve("image"), Compression.COMPRESSION_ZSTD),
+            DumpListener.SILENT,
+            last,
+            memory,
+            CALLED_OFF);
+      } catch (CheckpointException _) {
+        // Called off, as it should be.
+      } finally {
+        end(pid);
+      }
+    });
+  }
+
+  private static final DumpGate CALLED_OFF =
+      new DumpGate() {
+        @Override
+        public boolean mayEnd() {
+          return false;
+        }
+
+        @Override
+        public void ended() {}
+      };
+
+  private static ImageWriter nowhere() {
+    return ImageWriter.to(OutputStream.nullOutputStream(), Compression.COMPRESSION_ZSTD, 1);
+  }
+
+  private static void rounds(Round once) {
     try {
       Path folder = Files.createTempDirectory("jcr-warm-up-");
       try {
         for (int round = 0; round < ROUNDS; round++) {
-          once(folder);
+          once.run(folder);
         }
       } finally {
         remove(folder);
@@ -45,34 +100,35 @@ final class WarmUp {
     }
   }
 
-  private static void once(Path folder) throws IOException, CheckpointException {
-    Path program = folder.resolve("program");
-    Path image = folder.resolve("image");
-    int pid;
+  private static int start(Path program) throws IOException {
     try (Fd one = event();
         Fd other = event()) {
       Files.deleteIfExists(program);
       Files.write(program, KeeperProgram.bytes(one.number(), other.number()));
       Files.setPosixFilePermissions(program, PosixFilePermissions.fromString("rwx------"));
-      pid = Spawn.program(program.toString(), KeeperProgram.NAME);
+      int pid = Spawn.program(program.toString(), KeeperProgram.NAME);
+      LockSupport.parkNanos(SETTLE_NANOS);
+      return pid;
     }
+  }
+
+  private static void end(int pid) {
+    Kernel.raw(Syscall.KILL, pid, SIGKILL);
+    Kernel.raw(Syscall.WAIT4, pid, 0, WALL, 0);
+  }
+
+  private static DumpOptions options(int pid, Path image, Compression compression) {
+    return new DumpOptions(
+        pid, image, DumpOptions.Afterwards.KILL, compression, 1, ConnectionPolicy.REFUSE, false);
+  }
+
+  private static void once(Path folder) throws IOException, CheckpointException {
+    Path image = folder.resolve("image");
+    int pid = start(folder.resolve("program"));
     try {
-      Thread.sleep(20);
-      Dump.run(
-          new DumpOptions(
-              pid,
-              image,
-              DumpOptions.Afterwards.KILL,
-              Compression.COMPRESSION_NONE,
-              0,
-              ConnectionPolicy.REFUSE,
-              false),
-          DumpListener.SILENT);
-    } catch (InterruptedException _) {
-      Thread.currentThread().interrupt();
+      Dump.run(options(pid, image, Compression.COMPRESSION_NONE), DumpListener.SILENT);
     } finally {
-      Kernel.raw(Syscall.KILL, pid, SIGKILL);
-      Kernel.raw(Syscall.WAIT4, pid, 0, WALL, 0);
+      end(pid);
     }
     try {
       Restore.run(new RestoreOptions(image, false, true), (_, _) -> false);

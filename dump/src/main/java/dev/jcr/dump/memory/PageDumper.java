@@ -3,6 +3,7 @@ package dev.jcr.dump.memory;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.pages.PageBuffer;
 import dev.jcr.image.pages.PageWriter;
+import dev.jcr.image.pages.Ranges;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.VmaKind;
 import dev.jcr.parasite.collect.VmaCollector;

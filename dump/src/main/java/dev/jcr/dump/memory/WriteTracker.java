@@ -2,6 +2,7 @@ package dev.jcr.dump.memory;
 
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.pages.Ranges;
 import dev.jcr.image.v1.Pagemap;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.PageScan;

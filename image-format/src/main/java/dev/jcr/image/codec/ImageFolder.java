@@ -268,6 +268,29 @@ final class ImageFolder implements ImageOutput {
     syncFolder(parent(target));
   }
 
+  /// Makes a published image durable that was not written so.
+  static void sync(Path image) throws CheckpointException {
+    try {
+      for (String part :
+          List.of(
+              ImageFormat.PAGES, ImageFormat.PAGEMAP, ImageFormat.STATE, ImageFormat.MANIFEST)) {
+        if (Files.exists(image.resolve(part))) {
+          force(image.resolve(part));
+        }
+      }
+      force(image);
+      force(parent(image.toAbsolutePath()));
+    } catch (IOException e) {
+      throw Errnos.failure(Outcome.FAILED, "sync", image, e, REMEDY);
+    }
+  }
+
+  private static void force(Path path) throws IOException {
+    try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
+      channel.force(true);
+    }
+  }
+
   private void sync(FileChannel channel) throws IOException {
     if (durable) {
       channel.force(true);
@@ -278,8 +301,8 @@ final class ImageFolder implements ImageOutput {
     if (!durable) {
       return;
     }
-    try (FileChannel channel = FileChannel.open(folder, StandardOpenOption.READ)) {
-      channel.force(true);
+    try {
+      force(folder);
     } catch (IOException e) {
       throw Errnos.failure(Outcome.FAILED, "sync", folder, e, REMEDY);
     }

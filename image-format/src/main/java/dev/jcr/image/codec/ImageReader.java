@@ -109,6 +109,13 @@ public final class ImageReader implements AutoCloseable {
     return manifest.getPartsCount() == ImageFormat.MEMORY_PARTS.size();
   }
 
+  /// Only the memory of an image, which may be one of a pre-dump.
+  ///
+  /// @throws CheckpointException as [#open]
+  public static PageStore pages(Path directory) throws CheckpointException {
+    return ImageChain.open(directory, manifest(directory));
+  }
+
   /// The folder as it was given.
   public Path directory() {
     return directory;

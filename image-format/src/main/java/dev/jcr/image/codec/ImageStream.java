@@ -107,6 +107,11 @@ public final class ImageStream {
     }
   }
 
+  /// Waits until an image that [#read] made without `durable` is on the disk.
+  public static void sync(Path image) throws CheckpointException {
+    ImageFolder.sync(image);
+  }
+
   private static void receive(DataInputStream in, ImageFolder folder) throws CheckpointException {
     Source source = new Source(in, folder.target());
     byte[] magic = new byte[MAGIC.length];

@@ -32,6 +32,25 @@ public final class PageStore implements AutoCloseable {
       slices = List.copyOf(slices);
     }
 
+    /// The part of it that lies in `ranges`.
+    ///
+    /// @param pageSize bytes
+    public Piece within(Ranges ranges, int pageSize) {
+      List<Slice> inside = new ArrayList<>();
+      for (Slice slice : slices) {
+        long end = slice.start + (long) slice.pages * pageSize;
+        Ranges parts = Ranges.of(slice.start, end).and(ranges);
+        for (int i = 0; i < parts.size(); i++) {
+          inside.add(
+              new Slice(
+                  parts.start(i),
+                  slice.first + (int) ((parts.start(i) - slice.start) / pageSize),
+                  (int) ((parts.end(i) - parts.start(i)) / pageSize)));
+        }
+      }
+      return new Piece(reader, chunk, inside);
+    }
+
     /// Whether all pages of the chunk are of use, so that its checksum is that of the slices.
     public boolean isWhole() {
       return slices.stream().mapToInt(Slice::pages).sum() == chunk.pages();
@@ -205,6 +224,16 @@ public final class PageStore implements AutoCloseable {
   /// where there is more than one image.
   public Pagemap effective() {
     return effective;
+  }
+
+  /// What the newest image says itself, with pages left to its parent as such.
+  public Pagemap newest() {
+    return layers.getFirst().map();
+  }
+
+  /// Whether the newest image holds a piece itself.
+  public boolean isNewest(Piece piece) {
+    return piece.reader == layers.getFirst();
   }
 
   /// Bytes of one page.

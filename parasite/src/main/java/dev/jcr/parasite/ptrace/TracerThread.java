@@ -3,24 +3,32 @@ package dev.jcr.parasite.ptrace;
 import dev.jcr.image.CheckpointException;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
-import java.util.concurrent.FutureTask;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 
-/// Runs a session on a platform thread of its own. The kernel ties every tracee to the thread that
-/// seized it; when that thread ends, tasks that still run are released without a stop.
-public final class TracerThread {
-  private TracerThread() {}
+/// A platform thread for a session. The kernel ties every tracee to the thread that seized it; when
+/// that thread ends, tasks that still run are released without a stop.
+public final class TracerThread implements AutoCloseable {
+  private final ExecutorService executor =
+      Executors.newSingleThreadExecutor(Thread.ofPlatform().daemon().name("jcr-tracer").factory());
 
-  /// Runs `session` and waits for it. Its exceptions are thrown here. An interrupt of the caller
-  /// does not abandon the session: a target must never be left stopped.
+  /// Runs `session` on a thread of its own and waits for it. Its exceptions are thrown here.
   public static <T> T run(Callable<T> session) throws CheckpointException {
-    FutureTask<T> task = new FutureTask<>(session);
-    Thread thread = Thread.ofPlatform().name("jcr-tracer").start(task);
+    try (TracerThread thread = new TracerThread()) {
+      return thread.call(session);
+    }
+  }
+
+  /// Runs a part of the session and waits for it. Its exceptions are thrown here. An interrupt of
+  /// the caller does not abandon it: a target must never be left stopped.
+  public <T> T call(Callable<T> part) throws CheckpointException {
+    Future<T> result = executor.submit(part);
     boolean interrupted = false;
     try {
       while (true) {
         try {
-          thread.join();
-          return task.get();
+          return result.get();
         } catch (InterruptedException _) {
           interrupted = true;
         } catch (ExecutionException failure) {
@@ -37,5 +45,11 @@ public final class TracerThread {
         Thread.currentThread().interrupt();
       }
     }
+  }
+
+  /// Ends the thread, behind all of its parts.
+  @Override
+  public void close() {
+    executor.close();
   }
 }

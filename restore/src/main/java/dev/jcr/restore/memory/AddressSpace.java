@@ -6,6 +6,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.pages.Ranges;
 import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.GuardRange;
 import dev.jcr.image.v1.Memory;
@@ -31,6 +32,7 @@ import java.util.List;
 /// Builds the mappings of a new process by calls made inside it.
 public final class AddressSpace {
   private static final int PROT_WRITE = 2;
+  private static final int PROT_READ_WRITE = 3;
   private static final int PROT_EXEC = 4;
   private static final int PROT_ALL = 7;
   private static final int MAP_SHARED = 1;
@@ -49,6 +51,7 @@ public final class AddressSpace {
   private final OwnedProcess process;
   private final ObjectDescriptors objectFd;
   private final Proc proc;
+  private final Ranges kept;
   private final Machine machine = Machine.of(Kernel.HOST);
   private String openPath = "";
   private boolean openWritable;
@@ -60,9 +63,11 @@ public final class AddressSpace {
     int of(int objectId) throws CheckpointException;
   }
 
-  public AddressSpace(OwnedProcess process, ObjectDescriptors objectFd) {
+  /// @param kept private anonymous mappings, readable and writable, that are there and stay
+  public AddressSpace(OwnedProcess process, ObjectDescriptors objectFd, Ranges kept) {
     this.process = process;
     this.objectFd = objectFd;
+    this.kept = kept;
     this.proc = Proc.of(process.tid());
   }
 
@@ -86,8 +91,10 @@ public final class AddressSpace {
     for (MapsEntry entry : proc.maps()) {
       boolean own = entry.start() >= bootstrap && entry.end() <= bootstrap + size;
       if (!own && !isKernels(entry) && !entry.path().equals("[vsyscall]")) {
-        process.require(
-            "unmap the stub", Syscall.MUNMAP, entry.start(), entry.end() - entry.start());
+        Ranges.of(entry.start(), entry.end())
+            .minus(kept)
+            .forEach((start, end) ->
+                process.require("unmap the stub", Syscall.MUNMAP, start, end - start));
       }
     }
   }
@@ -141,8 +148,28 @@ public final class AddressSpace {
 
   /// mmap(2) of one VMA; `writable` adds PROT_WRITE until [#finish].
   public void map(Vma vma, boolean writable) throws CheckpointException {
-    int protection = vma.getProtection() | (writable ? PROT_WRITE : 0);
-    long length = vma.getEnd() - vma.getStart();
+    Ranges whole = Ranges.of(vma.getStart(), vma.getEnd());
+    Ranges missing = whole.minus(kept);
+    if (missing.size() == 1
+        && missing.start(0) == vma.getStart()
+        && missing.end(0) == vma.getEnd()) {
+      map(vma, vma.getProtection() | (writable ? PROT_WRITE : 0), vma.getStart(), vma.getEnd());
+      return;
+    }
+    // With the protection of what is there, so that they become one mapping.
+    missing.forEach((start, end) -> map(vma, PROT_READ_WRITE, start, end));
+    if (vma.getProtection() != PROT_READ_WRITE) {
+      process.require(
+          "protect 0x%x-0x%x".formatted(vma.getStart(), vma.getEnd()),
+          Syscall.MPROTECT,
+          vma.getStart(),
+          vma.getEnd() - vma.getStart(),
+          vma.getProtection());
+    }
+  }
+
+  private void map(Vma vma, int protection, long start, long end) throws CheckpointException {
+    long length = end - start;
     boolean shared =
         vma.getKind() == VmaKind.VMA_SHARED_FILE || vma.getKind() == VmaKind.VMA_SHARED_MEMORY;
     // MAP_DROPPABLE is a type of its own, beside shared and private.
@@ -161,10 +188,9 @@ public final class AddressSpace {
     // Like mmap(2) with MAP_FIXED_NOREPLACE.
     long result =
         vma.getVmFlagsList().contains(VmaCollector.SHADOW_STACK)
-            ? process.call(Syscall.MAP_SHADOW_STACK, vma.getStart(), length, 0)
-            : process.call(
-                Syscall.MMAP, vma.getStart(), length, protection, flags, fd, vma.getOffset());
-    if (result != vma.getStart()) {
+            ? process.call(Syscall.MAP_SHADOW_STACK, start, length, 0)
+            : process.call(Syscall.MMAP, start, length, protection, flags, fd, vma.getOffset());
+    if (result != start) {
       String reason =
           Kernel.isError(result)
               ? Errno.describe((int) -result)
@@ -173,10 +199,7 @@ public final class AddressSpace {
           result == -Errno.EPERM || result == -Errno.EACCES ? Outcome.PERMISSION : Outcome.FAILED,
           "cannot map 0x%x-0x%x%s: %s"
               .formatted(
-                  vma.getStart(),
-                  vma.getEnd(),
-                  vma.hasFile() ? " of " + vma.getFile().getPath() : "",
-                  reason));
+                  start, end, vma.hasFile() ? " of " + vma.getFile().getPath() : "", reason));
     }
     smallPages(vma);
   }

@@ -5,6 +5,7 @@ import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.pages.PageStore;
 import dev.jcr.image.pages.PageStore.Piece;
 import dev.jcr.image.pages.PageWriter;
+import dev.jcr.image.pages.Ranges;
 import dev.jcr.image.v1.PageKind;
 import dev.jcr.image.v1.PageRun;
 import dev.jcr.image.v1.Pagemap;
@@ -46,15 +47,36 @@ public final class PageFiller {
     void run(Piece piece, ByteBuffer buffer) throws CheckpointException;
   }
 
-  /// Writes all stored pages of the address space. Shadow stacks are written by the calling thread,
+  /// Stored pages of the address space that are not in `done`.
+  public List<Piece> missing(Ranges done) {
+    List<Piece> all = store.pieces(PROCESS_SPACE);
+    if (done.size() == 0) {
+      return all;
+    }
+    return within(all, Ranges.of(store.effective()).minus(done));
+  }
+
+  /// Pages that the newest image holds itself and that lie in `ranges`.
+  public List<Piece> newest(Ranges ranges) {
+    return within(store.pieces(PROCESS_SPACE).stream().filter(store::isNewest).toList(), ranges);
+  }
+
+  private List<Piece> within(List<Piece> pieces, Ranges ranges) {
+    return pieces.stream()
+        .map(piece -> piece.within(ranges, store.pageSize()))
+        .filter(piece -> !piece.slices().isEmpty())
+        .toList();
+  }
+
+  /// Writes stored pages of the address space. Shadow stacks are written by the calling thread,
   /// which must be the tracer: no other may write what protection forbids.
-  public void fill(List<Vma> vmas) throws CheckpointException {
+  public void fill(List<Piece> wanted, List<Vma> vmas) throws CheckpointException {
     List<Vma> forced =
         vmas.stream()
             .filter(vma -> vma.getVmFlagsList().contains(VmaCollector.SHADOW_STACK))
             .toList();
     Map<Boolean, List<Piece>> pieces =
-        store.pieces(PROCESS_SPACE).stream()
+        wanted.stream()
             .collect(Collectors.partitioningBy(piece -> touches(piece, forced)));
     forEachChunk(
         pieces.getOrDefault(false, List.of()),
@@ -167,10 +189,11 @@ public final class PageFiller {
         });
   }
 
-  /// Reads all pages back and compares their checksums with the image's.
-  public void verify() throws CheckpointException {
+  /// Reads pages back and compares them, or their checksums, with the image's.
+  public void verify(List<Piece> pieces) throws CheckpointException {
     forEachChunk(
-        store.pieces(PROCESS_SPACE),
+  private static void forEachChunk(List<Piece> chunks, ChunkWork work)
+      throws CheckpointException {
         (piece, buffer) -> {
           int chunk = piece.chunk().chunk();
           transfer(piece, MemorySegment.ofBuffer(buffer.clear()), true);

@@ -1,8 +1,11 @@
-package dev.jcr.dump.memory;
+package dev.jcr.image.pages;
 
+import dev.jcr.image.CheckpointException;
+import dev.jcr.image.v1.PageKind;
 import dev.jcr.image.v1.PageRun;
 import dev.jcr.image.v1.Pagemap;
 import java.util.Arrays;
+import java.util.function.Predicate;
 
 /// Ranges of bytes, ascending and disjoint. Built by [#add], not changed afterwards.
 public final class Ranges {
@@ -11,13 +14,42 @@ public final class Ranges {
 
   /// All pages of the address space that an image has, wherever their contents are.
   public static Ranges of(Pagemap pagemap) {
+    return of(pagemap, _ -> true);
+  }
+
+  /// Those whose kind is one of some.
+  public static Ranges of(Pagemap pagemap, Predicate<PageKind> kinds) {
     Ranges ranges = new Ranges();
     if (pagemap.getSpacesCount() > 0 && pagemap.getSpaces(0).getId() == 0) {
       for (PageRun run : pagemap.getSpaces(0).getRunsList()) {
-        ranges.add(run.getStart(), run.getStart() + run.getPages() * pagemap.getPageSize());
+        if (kinds.test(run.getKind())) {
+          ranges.add(run.getStart(), run.getStart() + run.getPages() * pagemap.getPageSize());
+        }
       }
     }
     return ranges;
+  }
+
+  /// A single one.
+  public static Ranges of(long start, long end) {
+    Ranges ranges = new Ranges();
+    ranges.add(start, end);
+    return ranges;
+  }
+
+  /// Does something with each.
+  public interface Each {
+    /// One of them.
+    ///
+    /// @throws CheckpointException ends [#forEach]
+    void range(long start, long end) throws CheckpointException;
+  }
+
+  /// In ascending order.
+  public void forEach(Each each) throws CheckpointException {
+    for (int i = 0; i < size(); i++) {
+      each.range(start(i), end(i));
+    }
   }
 
   /// Appends a range that begins at the end of the last one or behind it.
@@ -46,7 +78,7 @@ public final class Ranges {
   }
 
   /// What is in both.
-  Ranges and(Ranges other) {
+  public Ranges and(Ranges other) {
     Ranges result = new Ranges();
     int j = other.firstEndingAfter(count == 0 ? 0 : bounds[0]);
     for (int i = 0; i < size(); i++) {
@@ -61,7 +93,7 @@ public final class Ranges {
   }
 
   /// What is in this and not in the other.
-  Ranges minus(Ranges other) {
+  public Ranges minus(Ranges other) {
     Ranges result = new Ranges();
     int j = other.firstEndingAfter(count == 0 ? 0 : bounds[0]);
     for (int i = 0; i < size(); i++) {

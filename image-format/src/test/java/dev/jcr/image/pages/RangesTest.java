@@ -1,4 +1,4 @@
-package dev.jcr.dump.memory;
+package dev.jcr.image.pages;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
