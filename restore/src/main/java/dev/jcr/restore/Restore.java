@@ -20,7 +20,6 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
-import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /// Restores one process. The entry point of the module.
@@ -86,6 +85,7 @@ public final class Restore {
         throw new CheckpointException(
             Outcome.FAILED, "cannot restore " + options.directory() + ": it was called off");
       }
+      session.run(steps.last());
       int group = Foreground.group(pid);
       if (!options.detach() && !options.leaveStopped()) {
         Foreground.give(group);
@@ -124,10 +124,7 @@ public final class Restore {
     try (ImageReader image = ImageReader.open(options.directory())) {
       RestorePlan.Steps steps =
           RestorePlan.of(options.connections().applied(image.state()), image.pagemap());
-      return Stream.of(steps.create(), steps.build(), steps.finish())
-          .flatMap(List::stream)
-          .map(RestoreStep::describe)
-          .toList();
+      return steps.all().map(RestoreStep::describe).toList();
     }
   }
 

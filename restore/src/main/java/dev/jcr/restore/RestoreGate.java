@@ -6,7 +6,8 @@ import java.util.List;
 
 /// Decides whether a restored process may run. Called on the tracer thread, with the process built,
 /// proven and stopped; it may wait as long as it likes. If jcr dies meanwhile, the process is
-/// killed by the kernel.
+/// killed by the kernel. Timers and connections come behind it: until then no time runs for the
+/// process, and if it ends here, its connections end without a packet.
 @FunctionalInterface
 public interface RestoreGate {
   RestoreGate OPEN = (pid, timings) -> true;

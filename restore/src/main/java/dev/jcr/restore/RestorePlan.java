@@ -23,6 +23,7 @@ import dev.jcr.restore.files.FileStep;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.Stream;
 
 /// From an image to steps. Pure: no process, no root, no question to the host.
 final class RestorePlan {
@@ -36,11 +37,24 @@ final class RestorePlan {
   private RestorePlan() {}
 
   /// The steps before descriptors are made, and those behind it.
-  record Steps(List<RestoreStep> create, List<RestoreStep> build, List<RestoreStep> finish) {
+  ///
+  /// @param last begin when the process may run: with them, time begins to run for it, and its
+  ///   connections talk
+  record Steps(
+      List<RestoreStep> create,
+      List<RestoreStep> build,
+      List<RestoreStep> finish,
+      List<RestoreStep> last) {
     Steps {
       create = List.copyOf(create);
       build = List.copyOf(build);
       finish = List.copyOf(finish);
+      last = List.copyOf(last);
+    }
+
+    /// All of them in order.
+    Stream<RestoreStep> all() {
+      return Stream.of(create, build, finish, last).flatMap(List::stream);
     }
   }
 
@@ -123,7 +137,6 @@ final class RestorePlan {
     finish.add(new RestoreStep.ProvePages());
     finish.add(new RestoreStep.RegisterRseq(threads));
     finish.add(new RestoreStep.ProveMappings());
-    // With the timers, time begins to run for the process: what follows them is short.
     Arch arch = state.getHost().getArch();
     boolean stopped = state.getSignals().getStoppedBy() != 0;
     List<Thread> awake = new ArrayList<>();
@@ -136,10 +149,11 @@ final class RestorePlan {
     if (!awake.isEmpty()) {
       finish.add(new RestoreStep.LoadRegisters(awake));
     }
-    addFiles(finish, files.timers());
-    finish.add(new RestoreStep.SetTimers(state.getTimers()));
-    finish.add(new RestoreStep.LoadRegisters(asleep));
-    return new Steps(create, build, finish);
+    List<RestoreStep> last = new ArrayList<>();
+    addFiles(last, files.timers());
+    last.add(new RestoreStep.SetTimers(state.getTimers()));
+    last.add(new RestoreStep.LoadRegisters(asleep));
+    return new Steps(create, build, finish, last);
   }
 
   /// The sleep in which a thread was stopped; without a time when there is nothing to resume.

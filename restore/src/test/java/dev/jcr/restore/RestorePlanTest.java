@@ -39,7 +39,6 @@ import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.VmaKind;
 import java.util.Collections;
 import java.util.List;
-import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -83,11 +82,7 @@ class RestorePlanTest {
 
   private static List<String> lines(ProcessState state, Pagemap pagemap)
       throws CheckpointException {
-    RestorePlan.Steps steps = RestorePlan.of(state, pagemap);
-    return Stream.of(steps.create(), steps.build(), steps.finish())
-        .flatMap(List::stream)
-        .map(RestoreStep::describe)
-        .toList();
+    return RestorePlan.of(state, pagemap).all().map(RestoreStep::describe).toList();
   }
 
   @Test

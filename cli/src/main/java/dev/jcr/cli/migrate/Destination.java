@@ -385,6 +385,10 @@ public final class Destination implements AutoCloseable {
             log.accept("process " + journal.get("pid") + " of migration " + id + " runs here");
           } catch (CheckpointException | IOException | RuntimeException | Error e) {
             // Called off, or it could not be rebuilt; the image stays until the decision is known.
+            if (journal.state().equals("thawing") && !isAlive(journal)) {
+              // It never ran, and can be rebuilt.
+              setDecided(journal);
+            }
             process.prepared.completeExceptionally(e);
             process.running.completeExceptionally(e);
           } finally {
@@ -392,6 +396,14 @@ public final class Destination implements AutoCloseable {
           }
         });
     return process;
+  }
+
+  private void setDecided(Journal journal) {
+    try {
+      journal.set("decided");
+    } catch (IOException e) {
+      log.accept("cannot write " + journal.file() + ": " + e.getMessage());
+    }
   }
 
   private static <T> T await(Future<T> future) throws CheckpointException {

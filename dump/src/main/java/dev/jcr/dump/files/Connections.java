@@ -51,7 +51,7 @@ final class Connections implements AutoCloseable {
   /// so that everything is loaded.
   static Connections prepare(int pid) throws CheckpointException, IOException {
     warmUp();
-    String name = "jcr-%d-%016x".formatted(pid, new SecureRandom().nextLong());
+    String name = ConnectionLock.prefix(pid) + "%016x".formatted(new SecureRandom().nextLong());
     return new Connections(pid, ConnectionReader.start(pid), name);
   }
 

@@ -13,6 +13,7 @@ import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.List;
 
 /// Drops the packets of some TCP connections in this network namespace, both ways: while their
@@ -26,6 +27,9 @@ public final class ConnectionLock implements AutoCloseable {
   private static final int BATCH_END = 0x11;
   private static final int SUBSYS_NFTABLES = 10;
   private static final int NEWTABLE = SUBSYS_NFTABLES << 8;
+  private static final String NOW = "-now";
+  private static final int LIST_REPLY = 1 << 16;
+  private static final int GETTABLE = NEWTABLE | 1;
   private static final int DELTABLE = NEWTABLE | 2;
   private static final int NEWCHAIN = NEWTABLE | 3;
   private static final int NEWRULE = NEWTABLE | 6;
@@ -70,7 +74,7 @@ public final class ConnectionLock implements AutoCloseable {
       throws SyscallException {
     Fd netlink = open();
     try {
-      table(netlink, name + "-now", TABLE_F_OWNER, connections);
+      table(netlink, name + NOW, TABLE_F_OWNER, connections);
       return new ConnectionLock(name, connections, netlink);
     } catch (SyscallException e) {
       netlink.close();
@@ -96,6 +100,62 @@ public final class ConnectionLock implements AutoCloseable {
     } catch (SyscallException e) {
       if (e.errno() != Errno.ENOENT) {
         throw e;
+      }
+    }
+  }
+
+  /// Ends all locks that were kept for processes of this id: one that moves away and comes back
+  /// leaves a lock on every host that it was on.
+  public static void releaseOf(int pid) throws SyscallException {
+    for (String table : tables()) {
+      if (table.startsWith(prefix(pid)) && !table.endsWith(NOW)) {
+        release(table);
+      }
+    }
+  }
+
+  /// What the names of all locks for a process begin with.
+  public static String prefix(int pid) {
+    return "jcr-" + pid + "-";
+  }
+
+  /// Names of all tables of the family inet.
+  private static List<String> tables() throws SyscallException {
+    try (Fd netlink = open();
+        Arena arena = Arena.ofConfined()) {
+      Messages messages = new Messages();
+      messages.start(GETTABLE, Sockets.NLM_F_DUMP, NFPROTO_INET, 0).end();
+      byte[] all = messages.bytes();
+      MemorySegment bytes = arena.allocateFrom(ValueLayout.JAVA_BYTE, all);
+      Kernel.call("list locks", Syscall.SENDTO, netlink.number(), bytes.address(), all.length);
+      MemorySegment reply = arena.allocate(LIST_REPLY, 8);
+      List<String> names = new ArrayList<>();
+      while (true) {
+        long length =
+            Kernel.call(
+                "list locks",
+                Syscall.RECVFROM,
+                netlink.number(),
+                reply.address(),
+                LIST_REPLY,
+                0,
+                0,
+                0);
+        for (long at = 0; at + 16 <= length; ) {
+          int size = reply.get(ValueLayout.JAVA_INT, at);
+          int type = Short.toUnsignedInt(reply.get(ValueLayout.JAVA_SHORT, at + 4));
+          if (type == Sockets.NLMSG_ERROR || type == Sockets.NLMSG_DONE) {
+            return names;
+          }
+          for (long attribute = at + HEADER; attribute + 4 <= Math.min(at + size, length); ) {
+            int bytesOf = Short.toUnsignedInt(reply.get(ValueLayout.JAVA_SHORT, attribute));
+            if (Short.toUnsignedInt(reply.get(ValueLayout.JAVA_SHORT, attribute + 2)) == 1) {
+              names.add(reply.getString(attribute + 4, StandardCharsets.US_ASCII));
+            }
+            attribute += Math.max(4, (bytesOf + 3) & ~3);
+          }
+          at += Math.max(16, (size + 3) & ~3);
+        }
       }
     }
   }

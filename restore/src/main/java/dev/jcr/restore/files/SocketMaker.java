@@ -365,9 +365,14 @@ final class SocketMaker implements AutoCloseable {
         e);
   }
 
+  /// Lets packets through: those held back by the dump's lock, and by those of earlier dumps of
+  /// this process, on whose host it lives again now.
+  ///
+  /// @param lock jcr-PID-RANDOM
   static void unlock(String lock) throws CheckpointException {
     try {
       ConnectionLock.release(lock);
+      ConnectionLock.releaseOf(Integer.parseInt(lock.split("-", 3)[1]));
     } catch (SyscallException e) {
       throw Inside.failure(e);
     }

@@ -1,0 +1,139 @@
+package dev.jcr.cli.migrate;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import dev.jcr.cli.migrate.Link.Kind;
+import dev.jcr.image.v1.ProcessState;
+import java.io.ByteArrayOutputStream;
+import java.io.DataOutputStream;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.TreeMap;
+import java.util.random.RandomGenerator;
+import java.util.random.RandomGeneratorFactory;
+import javax.net.ssl.SSLSocket;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/// A paired host that sends nonsense: the destination answers with a refusal or hangs up, keeps
+/// nothing, makes no process, and goes on listening.
+class ProtocolFuzzTest {
+  private static final int CONVERSATIONS = 300;
+
+  @Test
+  @Timeout(300)
+  void aHostilePeerGetsNowhere(@TempDir Path folder) throws Exception {
+    Path here = folder.resolve("here");
+    Path there = folder.resolve("there");
+    Credentials.trust(here, Credentials.create(there));
+    Credentials.trust(there, Credentials.create(here));
+    Credentials server = load(here);
+    Credentials client = load(there);
+    RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(20261121);
+    TreeMap<String, Integer> answers = new TreeMap<>();
+    try (Destination destination = new Destination(here, _ -> {})) {
+      destination.recover();
+      InetSocketAddress any = new InetSocketAddress(InetAddress.getLoopbackAddress(), 0);
+      Thread serving =
+          Thread.ofPlatform()
+              .daemon()
+              .start(() -> {
+                try {
+                  destination.serve(server, any);
+                } catch (dev.jcr.image.CheckpointException e) {
+                  throw new IllegalStateException(e);
+                }
+              });
+      int port = destination.port().get();
+      for (int i = 0; i < CONVERSATIONS; i++) {
+        answers.merge(talk(client, port, random), 1, Integer::sum);
+      }
+      assertThat(serving.isAlive()).isTrue();
+    }
+    try (var left = Files.newDirectoryStream(here.resolve("in"))) {
+      assertThat(left.iterator().hasNext()).isFalse();
+    }
+    assertThat(answers.keySet())
+        .contains(Kind.REFUSE.toString())
+        .doesNotContain(Kind.PREPARED.toString(), Kind.RUNNING.toString());
+    System.out.println(CONVERSATIONS + " conversations with a hostile peer: " + answers);
+  }
+
+  private static Credentials load(Path folder) throws Exception {
+    return Credentials.load(
+        folder.resolve("key.pem"), folder.resolve("cert.pem"), folder.resolve("trusted"));
+  }
+
+  /// Random messages of the right form, or of none; the last answer.
+  private static String talk(Credentials client, int port, RandomGenerator random)
+      throws IOException {
+    String answer = "nothing";
+    try (SSLSocket socket =
+        (SSLSocket)
+            client
+                .context()
+                .getSocketFactory()
+                .createSocket(InetAddress.getLoopbackAddress(), port)) {
+      socket.setSoTimeout(30_000);
+      ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+      DataOutputStream out = new DataOutputStream(bytes);
+      int messages = 1 + random.nextInt(4);
+      for (int i = 0; i < messages; i++) {
+        message(out, random, i == 0);
+      }
+      byte[] all = bytes.toByteArray();
+      if (random.nextInt(4) == 0) {
+        all[random.nextInt(all.length)] ^= (byte) (1 << random.nextInt(8));
+      }
+      socket
+          .getOutputStream()
+          .write(all, 0, random.nextInt(4) == 0 ? random.nextInt(all.length) : all.length);
+      socket.getOutputStream().flush();
+      socket.shutdownOutput();
+      Link link = new Link(socket.getInputStream(), socket.getOutputStream());
+      while (true) {
+        answer = link.receive().kind().toString();
+      }
+    } catch (IOException | dev.jcr.image.CheckpointException e) {
+      return answer;
+    }
+  }
+
+  private static void message(DataOutputStream out, RandomGenerator random, boolean first)
+      throws IOException {
+    boolean hello = first && random.nextInt(4) > 0;
+    byte[] content;
+    if (hello) {
+      ProcessState outline =
+          random.nextBoolean()
+              ? ProcessState.getDefaultInstance()
+              : ProcessState.newBuilder()
+                  .setIdentity(
+                      dev.jcr.image.v1.Identity.newBuilder()
+                          .setPid(random.nextInt())
+                          .setRootDirectory("/"))
+                  .setHost(
+                      dev.jcr.image.v1.Host.newBuilder()
+                          .setArchValue(random.nextInt(3))
+                          .setPageSize(4096))
+                  .build();
+      byte[] known = outline.toByteArray();
+      ByteBuffer buffer = ByteBuffer.allocate(28 + known.length);
+      buffer.putInt(random.nextInt(5) == 0 ? random.nextInt() : Link.VERSION);
+      buffer.putLong(random.nextLong()).putLong(random.nextLong());
+      buffer.putLong(random.nextInt(3) == 0 ? random.nextLong() : 0).put(known);
+      content = buffer.array();
+    } else {
+      content = new byte[random.nextInt(200)];
+      random.nextBytes(content);
+    }
+    out.writeByte(hello ? 0 : random.nextInt(13));
+    out.writeInt(random.nextInt(8) == 0 ? random.nextInt() : content.length);
+    out.write(content);
+  }
+}
