@@ -56,8 +56,7 @@ public final class Restore {
       HostCheck.require(options.directory().toString(), HostCheck.problems(state, host));
       FileCheck.require(state.getFiles());
       Staging.Session<RestoredProcess> work =
-          handed ->
-              execute(options, gate, image, steps, host, CpuVerdict.of(state, host), handed);
+          handed -> execute(options, gate, image, steps, host, CpuVerdict.of(state, host), handed);
       return staging == null
           ? TracerThread.run(() -> work.run(null))
           : staging.run(state, image.pages(), work);

@@ -74,6 +74,8 @@ public final class Staging implements AutoCloseable {
 
   /// What [#run] runs.
   interface Session<T> {
+    /// Builds the process.
+    ///
     /// @param handed null when there is nothing to take over
     T run(@Nullable Handed handed) throws CheckpointException;
   }

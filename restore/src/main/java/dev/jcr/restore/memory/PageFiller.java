@@ -76,8 +76,7 @@ public final class PageFiller {
             .filter(vma -> vma.getVmFlagsList().contains(VmaCollector.SHADOW_STACK))
             .toList();
     Map<Boolean, List<Piece>> pieces =
-        wanted.stream()
-            .collect(Collectors.partitioningBy(piece -> touches(piece, forced)));
+        wanted.stream().collect(Collectors.partitioningBy(piece -> touches(piece, forced)));
     forEachChunk(
         pieces.getOrDefault(false, List.of()),
         (piece, buffer) -> {
@@ -192,8 +191,7 @@ public final class PageFiller {
   /// Reads pages back and compares them, or their checksums, with the image's.
   public void verify(List<Piece> pieces) throws CheckpointException {
     forEachChunk(
-  private static void forEachChunk(List<Piece> chunks, ChunkWork work)
-      throws CheckpointException {
+        pieces,
         (piece, buffer) -> {
           int chunk = piece.chunk().chunk();
           transfer(piece, MemorySegment.ofBuffer(buffer.clear()), true);
