@@ -3,6 +3,7 @@ package dev.jcr.cli.migrate;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.jcr.cli.migrate.Link.Kind;
+import dev.jcr.dump.Outline;
 import dev.jcr.image.v1.ProcessState;
 import java.io.ByteArrayOutputStream;
 import java.io.DataOutputStream;
@@ -23,7 +24,7 @@ import org.junit.jupiter.api.io.TempDir;
 /// A paired host that sends nonsense: the destination answers with a refusal or hangs up, keeps
 /// nothing, makes no process, and goes on listening.
 class ProtocolFuzzTest {
-  private static final int CONVERSATIONS = 300;
+  private static final int CONVERSATIONS = 200;
 
   @Test
   @Timeout(300)
@@ -35,6 +36,7 @@ class ProtocolFuzzTest {
     Credentials server = load(here);
     Credentials client = load(there);
     RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(20261121);
+    ProcessState real = outline();
     TreeMap<String, Integer> answers = new TreeMap<>();
     try (Destination destination = new Destination(here, _ -> {})) {
       destination.recover();
@@ -51,7 +53,7 @@ class ProtocolFuzzTest {
               });
       int port = destination.port().get();
       for (int i = 0; i < CONVERSATIONS; i++) {
-        answers.merge(talk(client, port, random), 1, Integer::sum);
+        answers.merge(talk(client, port, random, real), 1, Integer::sum);
       }
       assertThat(serving.isAlive()).isTrue();
     }
@@ -59,9 +61,23 @@ class ProtocolFuzzTest {
       assertThat(left.iterator().hasNext()).isFalse();
     }
     assertThat(answers.keySet())
-        .contains(Kind.REFUSE.toString())
+        .contains(Kind.REFUSE.toString(), Kind.ACCEPT.toString())
         .doesNotContain(Kind.PREPARED.toString(), Kind.RUNNING.toString());
     System.out.println(CONVERSATIONS + " conversations with a hostile peer: " + answers);
+  }
+
+  /// One that this host would accept: of this very JVM, under the id of nobody.
+  private static ProcessState outline() throws Exception {
+    ProcessState own = Outline.of(Math.toIntExact(ProcessHandle.current().pid()));
+    int free = 32_000;
+    while (Files.exists(Path.of("/proc/" + free))) {
+      free--;
+    }
+    return own.toBuilder()
+        .setIdentity(own.getIdentity().toBuilder().setPid(free))
+        .clearThreads()
+        .addThreads(dev.jcr.image.v1.Thread.newBuilder().setTid(free))
+        .build();
   }
 
   private static Credentials load(Path folder) throws Exception {
@@ -70,8 +86,8 @@ class ProtocolFuzzTest {
   }
 
   /// Random messages of the right form, or of none; the last answer.
-  private static String talk(Credentials client, int port, RandomGenerator random)
-      throws IOException {
+  private static String talk(
+      Credentials client, int port, RandomGenerator random, ProcessState real) throws IOException {
     String answer = "nothing";
     try (SSLSocket socket =
         (SSLSocket)
@@ -80,11 +96,12 @@ class ProtocolFuzzTest {
                 .getSocketFactory()
                 .createSocket(InetAddress.getLoopbackAddress(), port)) {
       socket.setSoTimeout(30_000);
+      Link link = new Link(socket.getInputStream(), socket.getOutputStream());
       ByteArrayOutputStream bytes = new ByteArrayOutputStream();
       DataOutputStream out = new DataOutputStream(bytes);
       int messages = 1 + random.nextInt(4);
       for (int i = 0; i < messages; i++) {
-        message(out, random, i == 0);
+        message(out, random, i == 0, real);
       }
       byte[] all = bytes.toByteArray();
       if (random.nextInt(4) == 0) {
@@ -95,7 +112,6 @@ class ProtocolFuzzTest {
           .write(all, 0, random.nextInt(4) == 0 ? random.nextInt(all.length) : all.length);
       socket.getOutputStream().flush();
       socket.shutdownOutput();
-      Link link = new Link(socket.getInputStream(), socket.getOutputStream());
       while (true) {
         answer = link.receive().kind().toString();
       }
@@ -104,24 +120,28 @@ class ProtocolFuzzTest {
     }
   }
 
-  private static void message(DataOutputStream out, RandomGenerator random, boolean first)
+  private static void message(
+      DataOutputStream out, RandomGenerator random, boolean first, ProcessState real)
       throws IOException {
     boolean hello = first && random.nextInt(4) > 0;
     byte[] content;
     if (hello) {
+      int kind = random.nextInt(4);
       ProcessState outline =
-          random.nextBoolean()
+          kind == 0
               ? ProcessState.getDefaultInstance()
-              : ProcessState.newBuilder()
-                  .setIdentity(
-                      dev.jcr.image.v1.Identity.newBuilder()
-                          .setPid(random.nextInt())
-                          .setRootDirectory("/"))
-                  .setHost(
-                      dev.jcr.image.v1.Host.newBuilder()
-                          .setArchValue(random.nextInt(3))
-                          .setPageSize(4096))
-                  .build();
+              : kind > 1
+                  ? real
+                  : ProcessState.newBuilder()
+                      .setIdentity(
+                          dev.jcr.image.v1.Identity.newBuilder()
+                              .setPid(random.nextInt())
+                              .setRootDirectory("/"))
+                      .setHost(
+                          dev.jcr.image.v1.Host.newBuilder()
+                              .setArchValue(random.nextInt(3))
+                              .setPageSize(4096))
+                      .build();
       byte[] known = outline.toByteArray();
       ByteBuffer buffer = ByteBuffer.allocate(28 + known.length);
       buffer.putInt(random.nextInt(5) == 0 ? random.nextInt() : Link.VERSION);
