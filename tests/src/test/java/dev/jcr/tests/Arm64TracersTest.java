@@ -11,8 +11,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /// arm64: another tracer stepped a task, or held it in a system call, and let it go right before
 /// the dump. Nothing of that is left: no PSTATE.SS, no system call number, no SIGTRAP, and every
-/// register is as the program made it. The call with number -1 is the one that the kernel answers
-/// before its entry stop.
+/// register is as the program made it. A call whose number a tracer makes -1 is not made.
 @Tag("arm64")
 class Arm64TracersTest {
   private static final int ROUNDS = 3;
