@@ -70,7 +70,7 @@ class RealProgramsTest {
                 "busybox",
                 "awk",
                 "BEGIN { for (i = 0; i < %d; i++) { s = (s * 31 + i) %% 1000003; if (i %% 1000 == 0) print i, s } }"
-                    .formatted(scaled(4_000_000))),
+                    .formatted(scaled(2_000_000))),
             "busybox.out",
             NONE),
         new Work("node", List.of("node", program("timers.js"), "1600"), "node.out", NONE),
@@ -79,7 +79,7 @@ class RealProgramsTest {
 
   /// Less of it in the arm64 machine, which is emulated.
   private static int scaled(int amount) {
-    return Arm64.IS_HOST ? amount / 10 : amount;
+    return Arm64.IS_HOST ? amount / 40 : amount;
   }
 
   @Tag("programs")
