@@ -12,12 +12,14 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Set;
 
 /// jcr as its users run it: a process with arguments, two outputs and an exit code.
 ///
 /// The system property `jcr.command` names the launcher to test; without it the classes of this
 /// build run on the JVM of the tests. With the system property `jcr.inside`, `run` calls the
-/// command line in the JVM of the tests instead, for machines on which a JVM's start takes seconds.
+/// command line in the JVM of the tests instead, and [#dump] and [#restore] the engine, for
+/// machines on which a JVM's start takes seconds.
 final class Jcr {
   /// `linux/wait.h`.
   private static final int WNOHANG = 1;
@@ -85,11 +87,18 @@ final class Jcr {
   }
 
   static Command.Result dump(long pid, Path image, String... more) {
+    Set<String> options = Set.of(more);
+    if (INSIDE && Engine.understands(options)) {
+      return Engine.dump(pid, image, options);
+    }
     return withMore(List.of("dump", Long.toString(pid), "-D", image.toString()), more);
   }
 
   /// Restores in the background.
   static Command.Result restore(Path image, String... more) {
+    if (INSIDE && more.length == 0) {
+      return Engine.restore(image);
+    }
     return withMore(List.of("restore", image.toString(), "-d"), more);
   }
 
