@@ -1,6 +1,6 @@
 // Kernel objects behind descriptors.
 //
-//   objects DIR inotify|inotifyfile|pidfd|mq|lease|udpqueue|udpqueue6|udpany|filter|raw|ping|netlink|netlinkgroup|multicast|multicast6
+//   objects DIR inotify|inotifyfile|pidfd|pidfdother|mq|lease|udpqueue|udpqueue6|udpany|filter|raw|ping|netlink|netlinkgroup|multicast|multicast6
 #include "jcrtest.h"
 #include <arpa/inet.h>
 #include <linux/filter.h>
@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 static const char *part;
 static void set(int fd, int level, int name, int value) { MUST(setsockopt(fd, level, name, &value, sizeof value)); }
@@ -85,6 +86,32 @@ static void pidfd(void) {
   int pid = 0;
   while (fgets(line, sizeof line, info)) sscanf(line, "Pid: %d", &pid);
   CHECK(pid == getpid(), "pid %d", pid);
+  pass();
+}
+
+// Of a process that is nobody's business of the dump: it goes on all the time.
+static void pidfd_other(void) {
+  int p[2], other = 0;
+  MUST(pipe(p));
+  if (MUST(fork()) == 0) {
+    pid_t pid = fork();
+    if (pid == 0) {
+      setsid(), close(p[0]), close(p[1]), alarm(300);  // another session: its id would be in use
+      for (;;) pause();
+    }
+    if (write(p[1], &pid, sizeof pid) != sizeof pid) _exit(1);
+    _exit(0);
+  }
+  CHECK(read(p[0], &other, sizeof other) == sizeof other && wait(NULL) > 0, "set-up");
+  close(p[0]), close(p[1]);
+  int fd = syscall(434 /* pidfd_open */, other, 0);
+  if (fd < 0) skip("no pidfd_open");
+  ready();
+  wait_for_check();
+  struct pollfd p1 = {fd, POLLIN, 0};
+  CHECK(poll(&p1, 1, 0) == 0, "the process has ended, it says");
+  CHECK(syscall(424 /* pidfd_send_signal */, fd, SIGKILL, NULL, 0) == 0, "send a signal: %s", strerror(errno));
+  CHECK(poll(&p1, 1, 5000) == 1, "it is of another process");
   pass();
 }
 
@@ -287,6 +314,7 @@ int main(int argc, char **argv) {
   if (!strcmp(part, "inotify")) inotify(0);
   if (!strcmp(part, "inotifyfile")) inotify(1);
   if (!strcmp(part, "pidfd")) pidfd();
+  if (!strcmp(part, "pidfdother")) pidfd_other();
   if (!strcmp(part, "mq")) mq();
   if (!strcmp(part, "lease")) lease();
   if (!strcmp(part, "udpqueue")) udp_queue(AF_INET, 0);

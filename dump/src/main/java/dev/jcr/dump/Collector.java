@@ -39,6 +39,7 @@ import dev.jcr.image.v1.Timers;
 import dev.jcr.image.v1.Vdso;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.VmaKind;
+import dev.jcr.image.v1.Zombie;
 import dev.jcr.parasite.arch.Aarch64Machine;
 import dev.jcr.parasite.arch.Machine;
 import dev.jcr.parasite.arch.X8664Machine;
@@ -195,6 +196,7 @@ final class Collector implements AutoCloseable {
   ProcessState makeUserfault(Freeze freeze, long stoppedAt, Consumer<Userfault> taker)
       throws CheckpointException, IOException {
     requireSame();
+    requireOwnCalls(freeze);
     Map<Integer, InterruptedCall> calls = interrupted(freeze);
     StoppedThread leader = freeze.leader();
     InterruptedCall leaderCall = call(calls, leader);
@@ -304,6 +306,7 @@ final class Collector implements AutoCloseable {
       infection.end();
       injected = infection.calls();
     }
+    List<Zombie> zombies = Zombies.of(proc);
     List<Smaps> smaps = proc.smaps();
     refuse(VmaCollector.problems(smaps));
     refuse(WatchedMemory.problems(smaps, scan));
@@ -344,7 +347,7 @@ final class Collector implements AutoCloseable {
         .setInjectedCalls(injected);
     return ProcessState.newBuilder()
         .setHost(host.setVdso(vdso(memory, vmas)))
-        .setIdentity(identity)
+        .setIdentity(identity.toBuilder().addAllZombies(zombies))
         .setMemory(memory(proc.stat(), brk, lockFuture, vmas).addAllTags(tags))
         .setFiles(files)
         .setSignals(SignalCollector.signals(freeze, actions))
@@ -354,8 +357,26 @@ final class Collector implements AutoCloseable {
         .build();
   }
 
+  /// Of a thread that dispatches its calls to itself an injected one would end in its handler. Only
+  /// ptrace(2) tells, so this is found no earlier.
+  private void requireOwnCalls(Freeze freeze) throws CheckpointException {
+    List<Problem> problems = new ArrayList<>();
+    for (StoppedThread thread : freeze.threads()) {
+      if (thread.tracee().dispatchesSyscalls()) {
+        problems.add(
+            new Problem(
+                "thread",
+                "thread " + thread.tid(),
+                "it uses syscall user dispatch (PR_SET_SYSCALL_USER_DISPATCH), not supported",
+                "switch it off before the dump"));
+      }
+    }
+    refuse(problems);
+  }
+
   /// An injected call could be what a filter kills for. The kernel ends this with the tracing.
   private void suspendSeccomp(Freeze freeze) throws CheckpointException, IOException {
+    requireOwnCalls(freeze);
     for (StoppedThread thread : freeze.threads()) {
       if (proc.status(thread.tid()).seccomp() != 0
           && !thread.tracee().trySetOptions(Ptrace.O_TRACESYSGOOD | Ptrace.O_SUSPEND_SECCOMP)) {

@@ -49,6 +49,12 @@ final class Preflight {
             Outcome.UNSUPPORTED,
             "cannot dump process %d (%s): it is a kernel thread".formatted(pid, status.name()));
       }
+      if (status.state() == 'Z' && proc.tasks().size() > 1) {
+        throw new CheckpointException(
+            Outcome.UNSUPPORTED,
+            "cannot dump process %d (%s): its leader thread has ended while others go on, not supported yet"
+                .formatted(pid, status.name()));
+      }
       if (status.state() == 'Z' || status.state() == 'X') {
         throw new CheckpointException(
             Outcome.TARGET_LOST,
@@ -114,12 +120,12 @@ final class Preflight {
           requireEnded(proc, tid, e);
         }
       }
-      if (!proc.link("root").equals("/")) {
+      if (proc.link("root").endsWith(" (deleted)")) {
         problems.add(
             new Problem(
                 "identity",
                 "root directory " + proc.link("root"),
-                "a changed root directory is not supported yet",
+                "it was removed",
                 "dump the process outside its chroot"));
       }
       if (proc.link("cwd").endsWith(" (deleted)")) {
@@ -174,7 +180,7 @@ final class Preflight {
     }
   }
 
-  /// Child processes, each a problem.
+  /// Child processes, each a problem, but for those that have ended and only wait to be waited for.
   static void children(Proc proc, List<Problem> problems) throws IOException {
     for (int tid : proc.tasks()) {
       String children;
@@ -185,7 +191,7 @@ final class Preflight {
         continue;
       }
       for (String child : children.split(" ")) {
-        if (!child.isEmpty()) {
+        if (!child.isEmpty() && !Zombies.isOne(Integer.parseInt(child))) {
           problems.add(
               new Problem(
                   "process",

@@ -85,9 +85,14 @@ final class HostCheck {
 
   /// What a dump of this version refuses, and an image could hold all the same.
   private static void unsupported(ProcessState state, List<Problem> problems) {
-    if (!state.getIdentity().getRootDirectory().equals("/")) {
+    String root = state.getIdentity().getRootDirectory();
+    if (!root.isEmpty() && !Files.isDirectory(Path.of(root))) {
       problems.add(
-          new Problem("identity", "image", "its root directory is not /, not supported yet", ""));
+          new Problem(
+              "file",
+              "root directory " + root,
+              "it does not exist",
+              "put the directory back with what the process needs"));
     }
     for (Vma vma : state.getMemory().getVmasList()) {
       if (vma.getProtectionKey() != 0) {
@@ -217,18 +222,20 @@ final class HostCheck {
   /// Pids and tids that are taken, each by whom.
   private static void ids(ProcessState state, List<Problem> problems) {
     long deadline = System.nanoTime() + ZOMBIE_PATIENCE_NANOS;
-    for (Thread thread : state.getThreadsList()) {
-      while (isZombie(thread.getTid()) && System.nanoTime() < deadline) {
+    List<Integer> wanted = new ArrayList<>();
+    state.getThreadsList().forEach(thread -> wanted.add(thread.getTid()));
+    state.getIdentity().getZombiesList().forEach(zombie -> wanted.add(zombie.getPid()));
+    for (int id : wanted) {
+      while (isZombie(id) && System.nanoTime() < deadline) {
         LockSupport.parkNanos(ZOMBIE_POLL_NANOS);
       }
-      if (Proc.of(thread.getTid()).exists()) {
+      if (Proc.of(id).exists()) {
         problems.add(
             new Problem(
                 "process",
-                "id " + thread.getTid(),
+                "id " + id,
                 String.valueOf(
-                    RestoreSession.pidInUse(state.getIdentity().getPid(), thread.getTid())
-                        .getMessage()),
+                    RestoreSession.pidInUse(state.getIdentity().getPid(), id).getMessage()),
                 ""));
       }
     }

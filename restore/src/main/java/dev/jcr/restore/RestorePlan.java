@@ -69,6 +69,9 @@ final class RestorePlan {
             state.getIdentity().getSession(),
             state.getIdentity().getProcessGroup()));
     create.add(new RestoreStep.EmptyAddressSpace(bootstrap(vmas), BOOTSTRAP_SIZE));
+    if (state.getIdentity().getZombiesCount() > 0) {
+      create.add(new RestoreStep.MakeZombies(state.getIdentity().getZombiesList()));
+    }
     create.add(
         new RestoreStep.PlaceVdso(
             vmas.stream().filter(RestorePlan::isKernels).toList(), gap + (2 << 20)));
@@ -139,6 +142,9 @@ final class RestorePlan {
     finish.add(new RestoreStep.ProveMappings());
     Arch arch = state.getHost().getArch();
     boolean stopped = state.getSignals().getStoppedBy() != 0;
+    if (stopped) {
+      finish.add(new RestoreStep.StopProcess());
+    }
     List<Thread> awake = new ArrayList<>();
     List<Thread> asleep = new ArrayList<>();
     for (Thread thread : threads.subList(1, threads.size())) {

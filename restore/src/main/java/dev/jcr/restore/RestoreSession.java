@@ -25,6 +25,7 @@ import dev.jcr.image.v1.TagRun;
 import dev.jcr.image.v1.Thread;
 import dev.jcr.image.v1.Timers;
 import dev.jcr.image.v1.Vma;
+import dev.jcr.image.v1.Zombie;
 import dev.jcr.parasite.arch.Machine;
 import dev.jcr.parasite.collect.GuardPages;
 import dev.jcr.parasite.collect.VmaCollector;
@@ -77,6 +78,7 @@ final class RestoreSession implements AutoCloseable {
   private static final int SIGKILL = 9;
   private static final int SIGSTOP = 19;
   private static final int SIGCHLD = 17;
+  private static final int ZOMBIE_SCRATCH = 4096;
   private static final int ANY_OBJECT = 1;
   private static final long ALL_BLOCKED = -1L;
 
@@ -184,6 +186,7 @@ final class RestoreSession implements AutoCloseable {
         bootstrapSize = size;
         space().empty(address, size);
       }
+      case RestoreStep.MakeZombies(var zombies) -> makeZombies(zombies);
       case RestoreStep.PlaceVdso(var vmas, long temporary) -> space().placeVdso(vmas, temporary);
       case RestoreStep.StartDescriptors(var all) ->
           files =
@@ -249,6 +252,13 @@ final class RestoreSession implements AutoCloseable {
         queue(process(), signals.getPendingList(), false);
         for (Thread thread : all) {
           queue(inside(thread.getTid()), thread.getPendingList(), true);
+        }
+      }
+      case RestoreStep.StopProcess _ -> {
+        // SIGTSTP and its like do not stop an orphaned group, or one that handles or blocks them.
+        Kernel.raw(Syscall.KILL, process().tid(), SIGSTOP);
+        for (OwnedProcess thread : threads.values()) {
+          thread.toGroupStop();
         }
       }
       case RestoreStep.SetTimers(var timers) -> setTimers(timers);
@@ -520,6 +530,78 @@ final class RestoreSession implements AutoCloseable {
     threads.put(tid, thread);
   }
 
+  /// Clones each child with its pid and lets it end as it ended; the parent's SIGCHLD is taken
+  /// away, since it had that one long ago.
+  private void makeZombies(List<Zombie> zombies) throws CheckpointException {
+    OwnedProcess parent = process();
+    long zeros = parent.scratch() + ZOMBIE_SCRATCH;
+    try (Arena arena = Arena.ofConfined()) {
+      parent.write(zeros, arena.allocate(64, 8));
+    }
+    // With SIGCHLD ignored the kernel would reap them.
+    parent.require("reset SIGCHLD", Syscall.RT_SIGACTION, SIGCHLD, zeros, 0, 8);
+    for (Zombie zombie : zombies) {
+      long made = cloneWithTid(parent, parent.scratch(), 0, zombie.getPid());
+      if (made == -Errno.EEXIST) {
+        throw pidInUse(parent.tid(), zombie.getPid());
+      }
+      requireClone("create process " + zombie.getPid(), made);
+      Tracee tracee = Tracee.attached(zombie.getPid());
+      awaitEventStop(tracee);
+      end(
+          zombie,
+          new OwnedProcess(machine, tracee, parent.memory(), parent.base(), parent.syscallAt()),
+          zeros);
+    }
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment set = arena.allocate(JAVA_LONG);
+      set.set(JAVA_LONG, 0, 1L << (SIGCHLD - 1));
+      parent.write(parent.scratch(), set);
+    }
+    while (parent.call(Syscall.RT_SIGTIMEDWAIT, parent.scratch(), 0, zeros, 8) == SIGCHLD) {
+      // One at most: it is no real-time signal.
+    }
+  }
+
+  /// @param zeros 64 bytes of them in the process: a signal action, a timeout, an empty name
+  private void end(Zombie zombie, OwnedProcess child, long zeros) throws CheckpointException {
+    Tracee tracee = child.tracee();
+    int group = zombie.getProcessGroup();
+    if (zombie.getSession() == zombie.getPid()) {
+      child.call(Syscall.SETSID);
+    } else if (group != state.getIdentity().getProcessGroup()) {
+      child.call(Syscall.SETPGID, 0, group == zombie.getPid() ? 0 : group);
+    }
+    // No core.
+    child.call(Syscall.PRCTL, Prctl.SET_DUMPABLE, 0);
+    int signal = zombie.getStatus() & 0x7f;
+    if (signal == 0) {
+      tracee.setGeneral(
+          machine.syscall(
+              child.base(),
+              child.syscallAt(),
+              Syscall.EXIT_GROUP.number(machine.arch()),
+              zombie.getStatus() >>> 8 & 0xff));
+      tracee.resume(0);
+    } else {
+      if (signal != SIGKILL) {
+        child.call(Syscall.RT_SIGACTION, signal, zeros, 0, 8);
+        tracee.setSignalMask(0);
+      }
+      Kernel.raw(Syscall.KILL, zombie.getPid(), signal);
+      if (signal != SIGKILL) {
+        tracee.resume(0);
+      }
+    }
+    while (true) {
+      WaitStatus status = tracee.await();
+      if (status.ended()) {
+        return;
+      }
+      tracee.resume(status instanceof WaitStatus.SignalStop(int delivered) ? delivered : 0);
+    }
+  }
+
   private void setActions(List<SignalAction> actions) throws CheckpointException {
     OwnedProcess inside = process();
     Map<Integer, SignalAction> byNumber = new LinkedHashMap<>();
@@ -557,6 +639,14 @@ final class RestoreSession implements AutoCloseable {
         "change the directory to " + identity.getWorkingDirectory(),
         Syscall.CHDIR,
         inside.scratch());
+    String root = identity.getRootDirectory();
+    if (!root.isEmpty() && !root.equals("/")) {
+      // Last of all that goes by paths; the working directory stays.
+      try (Arena arena = Arena.ofConfined()) {
+        inside.write(inside.scratch(), FileName.allocate(arena, root));
+      }
+      inside.require("change the root directory to " + root, Syscall.CHROOT, inside.scratch());
+    }
     int lockFuture = state.getMemory().getLockFuture();
     if (lockFuture != 0) {
       inside.require("lock new mappings", Syscall.MLOCKALL, lockFuture);
@@ -850,8 +940,7 @@ final class RestoreSession implements AutoCloseable {
       thread.tracee().setOptions(0);
     }
     int stoppedBy = state.getSignals().getStoppedBy();
-    if (stopped || stoppedBy != 0) {
-      // SIGTSTP and its like do not stop an orphaned group, or one that handles or blocks them.
+    if (stopped && stoppedBy == 0) {
       Kernel.raw(Syscall.KILL, process().tid(), SIGSTOP);
     }
     SleepResumer sleeps = new SleepResumer(machine, process().memory());

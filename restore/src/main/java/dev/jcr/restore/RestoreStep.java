@@ -10,6 +10,7 @@ import dev.jcr.image.v1.TagRun;
 import dev.jcr.image.v1.Thread;
 import dev.jcr.image.v1.Timers;
 import dev.jcr.image.v1.Vma;
+import dev.jcr.image.v1.Zombie;
 import dev.jcr.restore.files.FileStep;
 import java.util.List;
 
@@ -40,6 +41,20 @@ public sealed interface RestoreStep {
     @Override
     public String describe() {
       return "empty the address space but for 0x%x-0x%x".formatted(bootstrap, bootstrap + size);
+    }
+  }
+
+  /// Children that have ended and wait to be waited for; while there is hardly any memory to copy.
+  record MakeZombies(List<Zombie> zombies) implements RestoreStep {
+    public MakeZombies {
+      zombies = List.copyOf(zombies);
+    }
+
+    @Override
+    public String describe() {
+      return "make the ended children "
+          + String.join(
+              ", ", zombies.stream().map(zombie -> Integer.toString(zombie.getPid())).toList());
     }
   }
 
@@ -195,6 +210,14 @@ public sealed interface RestoreStep {
         count += thread.getPendingCount();
       }
       return count + " pending signals";
+    }
+  }
+
+  /// SIGSTOP while all other signals are blocked: those that wait are not to be taken before.
+  record StopProcess() implements RestoreStep {
+    @Override
+    public String describe() {
+      return "stop it as it was stopped";
     }
   }
 

@@ -186,10 +186,12 @@ class HostCheckTest {
     assertThat(
             problems(
                 state.toBuilder()
-                    .setIdentity(state.getIdentity().toBuilder().setRootDirectory("/srv"))
+                    .setIdentity(state.getIdentity().toBuilder().setRootDirectory("/no/such/root"))
                     .build(),
                 HOST))
-        .containsExactly("image: its root directory is not /, not supported yet");
+        .containsExactly(
+            "root directory /no/such/root: it does not exist; put the directory back with what the"
+                + " process needs");
     Vma.Builder vma = Vma.newBuilder().setStart(0x1000).setEnd(0x2000).setProtectionKey(1);
     assertThat(problems(with(vma, vma.clone().setStart(0x2000).setEnd(0x3000)), HOST))
         .containsExactly("image: it has protection keys, not supported yet");

@@ -18,6 +18,7 @@ import dev.jcr.image.v1.TagRun;
 import dev.jcr.image.v1.Thread;
 import dev.jcr.image.v1.Timers;
 import dev.jcr.image.v1.Vma;
+import dev.jcr.image.v1.Zombie;
 import dev.jcr.restore.files.FileStep;
 import java.util.HashSet;
 import java.util.List;
@@ -60,6 +61,13 @@ class RestoreStepTest {
         Arguments.of(
             new RestoreStep.EmptyAddressSpace(0x1100000, 0x80000),
             "empty the address space but for 0x1100000-0x1180000"),
+        Arguments.of(
+            new RestoreStep.MakeZombies(
+                List.of(
+                    Zombie.newBuilder().setPid(50).build(),
+                    Zombie.newBuilder().setPid(51).build())),
+            "make the ended children 50, 51"),
+        Arguments.of(new RestoreStep.StopProcess(), "stop it as it was stopped"),
         Arguments.of(new RestoreStep.PlaceVdso(List.of(), 0x1200000), "remove the vDSO"),
         Arguments.of(
             new RestoreStep.PlaceVdso(

@@ -64,19 +64,36 @@ enum ResourceKind {
       Set.of(KindCase.INOTIFY),
       "objects inotify",
       "objects inotifyfile"),
-  PIDFD("kernel objects", "pidfd of the process itself", Set.of(KindCase.PIDFD), "objects pidfd"),
+  PIDFD(
+      "kernel objects",
+      "pidfds of processes that live",
+      Set.of(KindCase.PIDFD),
+      "objects pidfd",
+      "objects pidfdother"),
   MESSAGE_QUEUE(
       "kernel objects", "POSIX message queues", Set.of(KindCase.MESSAGE_QUEUE), "objects mq"),
   INOTIFY_EVENTS(
       "kernel objects", "unread inotify events", "an inotify instance with unread events"),
   FANOTIFY("kernel objects", "fanotify", "a fanotify group is not restorable"),
   IO_URING("kernel objects", "io_uring", "an io_uring instance is not restorable"),
+  AIO("kernel objects", "asynchronous I/O contexts", "an asynchronous I/O context (io_setup)"),
   PERF("kernel objects", "perf events", "a perf event is not restorable"),
   OTHER_ANONYMOUS("kernel objects", "other anonymous inodes", "refused by their name in /proc"),
   UNIX_PAIR(
       "sockets", "unix socket pairs with queues", Set.of(KindCase.UNIX_SOCKET), "sockets pairs"),
   UNIX_BOUND(
       "sockets", "bound and listening unix sockets", "zoo unix_listener", "zoo unix_abstract"),
+  UNIX_CONNECTION(
+      "sockets",
+      "unix connections by way of a listener",
+      "unixes path",
+      "unixes abstract",
+      "unixes unlinked",
+      "unixes seqpacket",
+      "unixes boundclient",
+      "unixes nolistener"),
+  UNIX_BACKLOG("sockets", "unix connections not accepted yet", "unixes backlog"),
+  UNIX_HALF("sockets", "unix connections with one end", "unixes clientgone", "unixes servergone"),
   UNIX_OUTSIDE(
       "sockets", "unix connections to outside", "a unix socket connected to another process"),
   UNIX_DESCRIPTORS(
@@ -87,7 +104,7 @@ enum ResourceKind {
   TCP_CLOSING("sockets", "half-closed and closing TCP", "tcp half", "tcp closing"),
   TCP_CONNECTING("sockets", "TCP that is connecting", "tcp connecting"),
   TCP_OUTSIDE("sockets", "TCP with a peer outside", "tcp peer4", "tcp peer6", "tcp peermapped"),
-  TCP_NOT_ACCEPTED("sockets", "connections not accepted yet", "connections not yet accepted"),
+  TCP_NOT_ACCEPTED("sockets", "TCP connections not accepted yet", "connections not yet accepted"),
   TCP_ULP("sockets", "TLS and the like in the kernel", "in the kernel is not restorable"),
   UDP("sockets", "UDP with its queue", "sockets udp", "objects udpqueue", "objects udpqueue6"),
   RAW("sockets", "raw and ping sockets", "objects raw", "objects ping"),
@@ -106,8 +123,20 @@ enum ResourceKind {
   RSEQ("threads", "restartable sequences", "rseq"),
   BLOCKED_CALLS("threads", "blocked system calls", "zoo wait_poll", "zoo wait_sigwait"),
   SECCOMP("threads", "seccomp filters", "seccomp filter", "seccomp threads", "seccomp privileged"),
+  SECCOMP_STRICT("threads", "strict seccomp mode", "odd strict"),
+  IN_VDSO("threads", "threads inside the vDSO", "odd vdso"),
+  DISPATCH("threads", "syscall user dispatch", "it uses syscall user dispatch"),
+  WITHOUT_LEADER(
+      "threads", "a process whose leader thread has ended", "its leader thread has ended"),
   SCHEDULING("threads", "scheduling, affinity, I/O priority", "zoo id_fifo", "zoo id_ioprio"),
   SIGNALS("signals", "actions, masks, pending signals", "signals", "zoo sig_queue"),
+  SIGTRAP(
+      "signals",
+      "SIGTRAP blocked, ignored, handled",
+      "odd trapblocked",
+      "odd trapignored",
+      "odd traphandled"),
+  STOP_SIGNALS("signals", "stop signals that wait", "odd stoppending"),
   SIGNAL_STACK("signals", "alternate stacks", "zoo sig_stack"),
   HANDLER("signals", "running in a handler", "in_handler"),
   TIMERS("signals", "interval and POSIX timers", "timers", "zoo timer_posix", "zoo timer_thread"),
@@ -115,9 +144,10 @@ enum ResourceKind {
   LIMITS("identity", "resource limits", "zoo id_limits"),
   SETTINGS("identity", "prctl settings", "zoo id_slack", "zoo id_thp", "zoo id_mdwe"),
   DIRECTORIES("identity", "working directory, umask", "zoo id_cwd", "zoo id_umask"),
-  CHROOT("identity", "changed root directory", "a changed root directory is not supported yet"),
+  CHROOT("identity", "changed root directory", "odd chroot"),
   NAMESPACES("identity", "other namespaces than jcr's", "it is not the one jcr runs in"),
-  CHILDREN("identity", "child processes", "process trees are not supported"),
+  CHILDREN("identity", "child processes, vfork", "process trees are not supported"),
+  ZOMBIES("identity", "children that have ended", "odd zombies", "odd zombieleft"),
   CGROUP("identity", "control groups", "counter"),
   KEYRINGS("identity", "keyrings, Landlock", "not looked at");
 

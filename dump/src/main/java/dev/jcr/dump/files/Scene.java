@@ -128,6 +128,10 @@ final class Scene {
     };
   }
 
+  boolean isThread(int tid) {
+    return tasks.contains(tid);
+  }
+
   /// What the kernel says about a unix socket, asked once.
   Optional<UnixDiag> unixDiag(long inode) throws IOException {
     Optional<UnixDiag> known = unixSockets.get(inode);

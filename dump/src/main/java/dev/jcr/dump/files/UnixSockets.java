@@ -61,12 +61,13 @@ final class UnixSockets {
       address(scene, diag, name, socket);
     }
     if (diag.state() == Sockets.TCP_LISTEN) {
-      if (!diag.waiting().isEmpty()) {
-        throw new Refusal(
-            "a unix socket with " + diag.waiting().size() + " connections not yet accepted",
-            "accept them, or retry");
-      }
+      waiting(scene, diag, socket);
       socket.setListening(true).setBacklog(diag.sendQueue());
+    } else if (diag.peer() == 0 && waitsFor(scene, diag)) {
+      if (diag.sendQueue() > 0) {
+        throw new Refusal(
+            "a unix connection that is not accepted yet, with data in it", "accept it, or retry");
+      }
     } else if (diag.peer() != 0) {
       if (!peer(scene, file, description, diag, fd, name, socket)) {
         return;
@@ -74,7 +75,7 @@ final class UnixSockets {
     } else if (diag.state() == Sockets.TCP_ESTABLISHED
         // A bound datagram socket is in this state when another has connected to it.
         && (diag.type() != Sockets.SOCK_DGRAM || name.length == 0)) {
-      socket.setPeerClosed(true);
+      socket.setPeerClosed(true).setAccepted(hasListener(scene, diag));
     }
     if (!scene.running() && !socket.getListening()) {
       queue(diag, fd, socket);
@@ -90,6 +91,86 @@ final class UnixSockets {
     return (end < 0 ? name : name.substring(0, end)).getBytes(StandardCharsets.ISO_8859_1);
   }
 
+  /// Connections that a listener has not accepted yet: those of the process itself are made again.
+  private static void waiting(Scene scene, UnixDiag listener, UnixSocket.Builder socket)
+      throws Refusal {
+    if (!listener.waiting().isEmpty() && socket.getUnlinked()) {
+      throw new Refusal(
+          "a unix socket whose file is gone, with connections not yet accepted",
+          "accept them, or retry");
+    }
+    for (long inode : listener.waiting()) {
+      OpenFile client =
+          socket(scene, inode)
+              .orElseThrow(() ->
+                  new Refusal(
+                      "a unix socket with connections of other processes not yet accepted",
+                      "accept them, or retry"));
+      socket.addWaitingIds(client.id());
+    }
+  }
+
+  /// Of an own listener.
+  private static boolean waitsFor(Scene scene, UnixDiag client) throws IOException {
+    for (UnixDiag other : listeners(scene)) {
+      if (other.waiting().contains(client.inode())) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /// Whether the process listens by the same name: this one was accepted there.
+  private static boolean hasListener(Scene scene, UnixDiag diag) throws IOException {
+    for (UnixDiag other : listeners(scene)) {
+      if (!diag.name().isEmpty()
+          && other.type() == diag.type()
+          && other.name().equals(diag.name())) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  private static List<UnixDiag> listeners(Scene scene) throws IOException {
+    List<UnixDiag> listeners = new ArrayList<>();
+    for (OpenFile file : scene.table().files()) {
+      if (file.link().startsWith("socket:[")) {
+        scene
+            .unixDiag(file.stat().inode())
+            .filter(diag -> diag.state() == Sockets.TCP_LISTEN)
+            .ifPresent(listeners::add);
+      }
+    }
+    return listeners;
+  }
+
+  private static Optional<OpenFile> socket(Scene scene, long inode) {
+    return scene.table().withInode(inode).stream()
+        .filter(other -> other.link().equals("socket:[" + inode + "]"))
+        .findFirst();
+  }
+
+  /// Of two connected sockets, whether this is the one that accept(2) made: it has the listener's
+  /// name.
+  private static boolean isAccepted(Scene scene, UnixDiag diag, byte[] name, byte[] peerName)
+      throws IOException, Refusal {
+    if (diag.type() == Sockets.SOCK_DGRAM || name.length == 0) {
+      return false;
+    }
+    if (peerName.length == 0 || hasListener(scene, diag)) {
+      return true;
+    }
+    Optional<UnixDiag> peer = scene.unixDiag(diag.peer());
+    if (peer.isPresent() && hasListener(scene, peer.get())) {
+      return false;
+    }
+    throw new Refusal(
+        "a unix connection with a name at both ends, made by way of a listening socket that is"
+            + " closed",
+        "keep the listening socket open, or close the connection");
+  }
+
   /// False when the description has been made an inherited one.
   private static boolean peer(
       Scene scene,
@@ -100,19 +181,12 @@ final class UnixSockets {
       byte[] name,
       UnixSocket.Builder socket)
       throws IOException, Refusal {
-    Optional<OpenFile> inside =
-        scene.table().withInode(diag.peer()).stream()
-            .filter(other -> other.link().equals("socket:[" + diag.peer() + "]"))
-            .findFirst();
+    Optional<OpenFile> inside = socket(scene, diag.peer());
     byte[] peerName = sunPath(FdCalls.peerName(fd).orElse(new byte[0]));
     if (inside.isPresent()) {
       boolean pair =
           scene.unixDiag(diag.peer()).map(peer -> peer.peer() == diag.inode()).orElse(false);
-      if (diag.type() != Sockets.SOCK_DGRAM && (name.length > 0 || peerName.length > 0)) {
-        throw new Refusal(
-            "a unix connection made through a listening socket is not restorable yet",
-            "use a socketpair, or close it");
-      }
+      socket.setAccepted(isAccepted(scene, diag, name, peerName));
       if (!pair && peerName.length == 0) {
         throw new Refusal("a unix datagram socket connected to one without a name", "close it");
       }
@@ -164,6 +238,10 @@ final class UnixSockets {
       return;
     }
     String path = FileName.text(name);
+    if (!scene.proc().link("root").equals("/")) {
+      throw new Refusal(
+          "a unix socket bound to " + path + " in a changed root directory", "close it");
+    }
     String seen = path.startsWith("/") ? path : scene.proc().link("cwd") + "/" + path;
     Optional<FileStat> stat = FileStat.find(seen);
     boolean own =

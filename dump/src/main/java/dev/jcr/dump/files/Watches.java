@@ -14,6 +14,7 @@ import dev.jcr.parasite.linux.OpenFlags;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.procfs.Proc;
+import dev.jcr.parasite.procfs.ProcStat;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -152,14 +153,22 @@ final class Watches {
 
   static Pidfd pidfd(Scene scene, OpenFile file) throws Refusal {
     int pid = file.info().pidfdPid().orElse(-1);
-    if (pid != scene.pid()) {
-      throw new Refusal(
-          pid < 0
-              ? "a pidfd of a process that has ended"
-              : "a pidfd of process " + pid + ", which is not in the dump",
-          "close it");
+    if (pid == scene.pid()) {
+      return Pidfd.newBuilder().setPid(pid).build();
     }
-    return Pidfd.newBuilder().setPid(pid).build();
+    if (scene.isThread(pid)) {
+      throw new Refusal("a pidfd of thread " + pid + " is not restorable", "close it");
+    }
+    try {
+      ProcStat other = Proc.of(pid).stat();
+      // An ended child is made again, anybody else must be there.
+      return Pidfd.newBuilder()
+          .setPid(pid)
+          .setStartTime(other.ppid() == scene.pid() ? 0 : other.startTime())
+          .build();
+    } catch (IOException _) {
+      throw new Refusal("a pidfd of a process that has ended", "close it");
+    }
   }
 
   static void messageQueue(Scene scene, OpenFile file, Description.Builder description)

@@ -119,7 +119,7 @@ final class FileRules {
             object != null && object.getKind() == SharedObject.Kind.KIND_MEMFD,
             "memfd.object_id is of no memfd");
       }
-      case UNIX_SOCKET -> Rules.in("unix_socket", description.getUnixSocket(), FileRules::unix);
+      case UNIX_SOCKET -> Rules.in("unix_socket", description.getUnixSocket(), this::unix);
       case INET_SOCKET -> Rules.in("inet_socket", description.getInetSocket(), FileRules::inet);
       case TERMINAL ->
           that(
@@ -166,13 +166,15 @@ final class FileRules {
         "description_id is of no description");
   }
 
-  private static void unix(UnixSocket socket) throws Invalid {
+  private void unix(UnixSocket socket) throws Invalid {
     that(
         socket.getType() == 1 || socket.getType() == 2 || socket.getType() == 5,
         "type is not 1, 2 or 5");
     // sizeof(sun_path).
     that(socket.getAddress().size() <= 108, "address is longer than 108 bytes");
     that(upTo(socket.getShutdown(), 3), "shutdown is beyond 3");
+    that(!socket.getAccepted() || !socket.getAddress().isEmpty(), "accepted without an address");
+    Rules.eachIs("waiting_ids", socket.getWaitingIdsList(), descriptions::contains);
     options(socket.getOptions());
   }
 

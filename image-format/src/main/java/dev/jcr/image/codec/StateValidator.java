@@ -149,6 +149,22 @@ public final class StateValidator {
     that(isDirectory(identity.getRootDirectory()), "root_directory is not absolute");
     that(between(identity.getOomScoreAdj(), -1000, 1000), "oom_score_adj is beyond 1000");
     that(upTo(identity.getDumpable(), 2), "dumpable is beyond 2");
+    Ascending zombies = new Ascending(1);
+    each(
+        "zombies",
+        identity.getZombiesList(),
+        zombie -> {
+          that(isPid(zombie.getPid()) && zombie.getPid() != identity.getPid(), "pid is none");
+          zombies.next("pid", zombie.getPid());
+          that(isPidOrNone(zombie.getProcessGroup()), "process_group is none");
+          that(isPidOrNone(zombie.getSession()), "session is none");
+          boolean exited = (zombie.getStatus() & 0x7f) == 0;
+          that(
+              upTo(zombie.getStatus(), 0xffff)
+                  && (exited || (zombie.getStatus() >>> 8 == 0 && zombie.getStatus() <= 64)),
+              "status is none");
+          that(zombie.getComm().size() < 16 && !Rules.hasNul(zombie.getComm()), "comm is none");
+        });
     Ascending resources = new Ascending(0);
     each(
         "limits",

@@ -118,6 +118,9 @@ public final class VmaCollector {
     if (path.startsWith("anon_inode:") || path.startsWith("[uprobes]")) {
       return Optional.of("mappings of " + path + " are not supported");
     }
+    if (path.startsWith("/[aio]")) {
+      return Optional.of("an asynchronous I/O context (io_setup) is not supported yet");
+    }
     if (path.startsWith("/SYSV") && mapping.offset() != 0) {
       return Optional.of("only a part of this System V segment is attached");
     }

@@ -9,6 +9,7 @@ import java.util.List;
 /// @param startTime clock ticks after boot; with the pid it identifies a process
 /// @param processor CPU it last ran on
 /// @param exitSignal signal to the parent at its end
+/// @param exitCode of a zombie, as wait(2) gives it
 public record ProcStat(
     int pid,
     String comm,
@@ -32,7 +33,8 @@ public record ProcStat(
     long argEnd,
     long envStart,
     long envEnd,
-    int exitSignal) {
+    int exitSignal,
+    int exitCode) {
 
   public static ProcStat parse(String text) {
     int open = text.indexOf('(');
@@ -70,7 +72,8 @@ public record ProcStat(
         number(words, 49),
         number(words, 50),
         number(words, 51),
-        integer(words, 38));
+        integer(words, 38),
+        integer(words, 52));
   }
 
   private static long number(List<String> words, int field) {

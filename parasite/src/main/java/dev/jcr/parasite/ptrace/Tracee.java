@@ -348,6 +348,18 @@ public final class Tracee implements Regsets {
     }
   }
 
+  /// Whether its system calls go to a handler of its own (`PR_SET_SYSCALL_USER_DISPATCH`): an
+  /// injected one would too. False where the kernel (before 6.4) does not tell.
+  public boolean dispatchesSyscalls() {
+    try (Arena arena = Arena.ofConfined()) {
+      // struct ptrace_sud_config: mode, selector, offset, length.
+      MemorySegment config = arena.allocate(JAVA_LONG, 4);
+      long result =
+          raw(Ptrace.GET_SYSCALL_USER_DISPATCH_CONFIG, config.byteSize(), config.address());
+      return result == 0 && config.get(JAVA_LONG, 0) != 0;
+    }
+  }
+
   /// PTRACE_PEEKUSER of a word of `struct user` (x86 debug registers).
   public long peekUser(long offset) throws CheckpointException {
     try (Arena arena = Arena.ofConfined()) {

@@ -134,6 +134,12 @@ public final class OwnedProcess implements RemoteCalls {
     SyscallStep.toEventStop(tracee);
   }
 
+  /// Takes a SIGSTOP that was sent to the process, and stops with it; calls can be run all the
+  /// same.
+  public void toGroupStop() throws CheckpointException {
+    SyscallStep.toGroupStop(tracee);
+  }
+
   /// Runs code that ends in a system call, with `argument` in the register for a code's own use.
   void runCode(long code, long argument, Syscall last) throws CheckpointException {
     SyscallStep.run(

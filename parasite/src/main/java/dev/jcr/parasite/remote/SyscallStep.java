@@ -119,6 +119,24 @@ final class SyscallStep {
     }
   }
 
+  /// Into the group stop that a SIGSTOP makes, which one of the threads takes, with all other
+  /// signals blocked; no user instruction is run. An interrupt would come before the signal.
+  static void toGroupStop(Tracee tracee) throws CheckpointException {
+    tracee.resume(0);
+    while (true) {
+      switch (tracee.await()) {
+        case WaitStatus.GroupStop _ -> {
+          return;
+        }
+        case WaitStatus.SignalStop(int signal) -> tracee.resume(signal);
+        case WaitStatus.SyscallStop _, WaitStatus.EventStop _ -> tracee.resume(0);
+        case WaitStatus.Exited _, WaitStatus.Killed _ ->
+            throw new CheckpointException(
+                Outcome.TARGET_LOST, "cannot stop thread " + tracee.tid() + ": it ended");
+      }
+    }
+  }
+
   private static CheckpointException unexpected(Tracee tracee, String what) {
     return new CheckpointException(
         Outcome.TARGET_DOUBTFUL,

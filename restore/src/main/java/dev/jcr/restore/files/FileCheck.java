@@ -10,6 +10,7 @@ import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.Files;
 import dev.jcr.image.v1.InetSocket;
 import dev.jcr.image.v1.InotifyWatch;
+import dev.jcr.image.v1.Pidfd;
 import dev.jcr.image.v1.SharedObject;
 import dev.jcr.image.v1.SocketOption;
 import dev.jcr.image.v1.UnixSocket;
@@ -23,6 +24,8 @@ import dev.jcr.parasite.linux.OpenFlags;
 import dev.jcr.parasite.linux.Sockets;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
+import dev.jcr.parasite.procfs.Proc;
+import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -102,6 +105,7 @@ public final class FileCheck {
                     .build());
           }
         }
+        case PIDFD -> pidfd(fd, description.getPidfd());
         case UNIX_SOCKET -> unix(fd, description.getUnixSocket());
         case INET_SOCKET -> inet(fd, description.getInetSocket());
         case TERMINAL -> terminal(fd, description);
@@ -116,7 +120,6 @@ public final class FileCheck {
             EPOLL,
             MEMFD,
             INHERITED,
-            PIDFD,
             MESSAGE_QUEUE,
             NETLINK_SOCKET,
             KIND_NOT_SET -> {}
@@ -185,6 +188,26 @@ public final class FileCheck {
     }
   }
 
+  /// The very process that it was of: a pid may belong to another one by now.
+  private void pidfd(int fd, Pidfd pidfd) {
+    if (pidfd.getStartTime() == 0) {
+      return;
+    }
+    boolean same;
+    try {
+      same = Proc.of(pidfd.getPid()).stat().startTime() == pidfd.getStartTime();
+    } catch (IOException _) {
+      same = false;
+    }
+    if (!same) {
+      add(
+          "address",
+          fd,
+          "it was a pidfd of process " + pidfd.getPid() + ", which has ended since",
+          "restore only while that process runs");
+    }
+  }
+
   private void object(SharedObject object) {
     if (object.getKind() != SharedObject.Kind.KIND_UNLINKED_FILE) {
       return;
@@ -226,7 +249,7 @@ public final class FileCheck {
 
   private void unix(int fd, UnixSocket socket) throws SyscallException {
     ByteString name = socket.getAddress();
-    if (name.isEmpty()) {
+    if (name.isEmpty() || (socket.getAccepted() && isListening(name))) {
       return;
     }
     byte[] address = SocketMaker.sockaddr(name);
@@ -258,6 +281,12 @@ public final class FileCheck {
     } else if (answers(socket.getType(), address)) {
       add("address", fd, "unix address " + text + " is in use", "stop the program that uses it");
     }
+  }
+
+  private boolean isListening(ByteString name) {
+    return files.getDescriptionsList().stream()
+        .map(Description::getUnixSocket)
+        .anyMatch(socket -> socket.getListening() && socket.getAddress().equals(name));
   }
 
   /// Whether somebody holds the other end of a socket file: connecting to one that nobody has bound

@@ -150,6 +150,10 @@ public final class FileExecutor implements AutoCloseable {
               id, inside.require("make an epoll", Syscall.EPOLL_CREATE1, Fcntl.EPOLL_CLOEXEC));
       case FileStep.MakeSocketpair(var first, var a, var second, var b) ->
           sockets.pair(first, a, second, b);
+      case FileStep.MakeUnixConnection(var server, var a, var client, var b, int listenerId) ->
+          sockets.accepted(server, a, client, b, listenerId);
+      case FileStep.ConnectUnixSocket(int id, var listener) ->
+          sockets.connect(inside.of(id), listener.getAddress());
       case FileStep.MakeUnixSocket(int id, var socket, int flags) ->
           sockets.unix(id, socket, flags);
       case FileStep.MakeInetSocket(int id, var socket, int flags) ->

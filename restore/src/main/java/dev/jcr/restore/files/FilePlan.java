@@ -275,14 +275,43 @@ public record FilePlan(
         }
         if (socket.getPeerClosed()) {
           UnixSocket gone = UnixSocket.newBuilder().setType(socket.getType()).build();
-          make.add(new FileStep.MakeSocketpair(end(description), socket, Optional.empty(), gone));
+          make.add(pair(end(description), socket, Optional.empty(), gone));
         } else if (socket.getPeerId() != 0 && peer != null) {
           done.add(socket.getPeerId());
+          Optional<FileStep.End> other = Optional.of(end(peer));
           make.add(
-              new FileStep.MakeSocketpair(
-                  end(description), socket, Optional.of(end(peer)), peer.getUnixSocket()));
+              peer.getUnixSocket().getAccepted()
+                  ? pair(end(peer), peer.getUnixSocket(), Optional.of(end(description)), socket)
+                  : pair(end(description), socket, other, peer.getUnixSocket()));
         }
       }
+      // Behind those that were accepted.
+      for (Description description : bySocket.values()) {
+        for (int id : description.getUnixSocket().getWaitingIdsList()) {
+          make.add(new FileStep.ConnectUnixSocket(id, description.getUnixSocket()));
+        }
+      }
+    }
+
+    private FileStep pair(
+        FileStep.End first, UnixSocket a, Optional<FileStep.End> second, UnixSocket b) {
+      return a.getAccepted()
+          ? new FileStep.MakeUnixConnection(first, a, second, b, listener(a))
+          : new FileStep.MakeSocketpair(first, a, second, b);
+    }
+
+    /// The listening socket by which one was accepted; 0 when it, or its name, is gone.
+    private int listener(UnixSocket accepted) {
+      for (Description description : files.getDescriptionsList()) {
+        UnixSocket socket = description.getUnixSocket();
+        if (socket.getListening()
+            && !socket.getUnlinked()
+            && socket.getType() == accepted.getType()
+            && socket.getAddress().equals(accepted.getAddress())) {
+          return description.getId();
+        }
+      }
+      return 0;
     }
 
     private void terminals() {

@@ -166,6 +166,29 @@ public sealed interface FileStep {
     }
   }
 
+  /// A connection by way of a listening socket: one of the image, or where that is gone (0) one for
+  /// the moment.
+  record MakeUnixConnection(
+      End server, UnixSocket a, Optional<End> client, UnixSocket b, int listenerId)
+      implements FileStep {
+    @Override
+    public String describe() {
+      return "accept a unix connection at "
+          + Addresses.unix(a.getAddress())
+          + " with "
+          + (a.getReceiveQueueCount() + b.getReceiveQueueCount())
+          + " messages in it";
+    }
+  }
+
+  /// A connection that stays in the listener's backlog.
+  record ConnectUnixSocket(int id, UnixSocket listener) implements FileStep {
+    @Override
+    public String describe() {
+      return "connect to " + Addresses.unix(listener.getAddress()) + ", to be accepted";
+    }
+  }
+
   record MakeUnixSocket(int id, UnixSocket socket, int flags) implements FileStep {
     @Override
     public String describe() {

@@ -73,6 +73,91 @@ final class SocketMaker implements AutoCloseable {
       if (second.isPresent()) {
         name(fdB, b);
       }
+    }
+    complete(fdA, first, a, fdB, second, b);
+  }
+
+  /// Connects to a listening socket, of the image or (0) made for this, and accepts.
+  void accepted(
+      FileStep.End server,
+      UnixSocket a,
+      Optional<FileStep.End> client,
+      UnixSocket b,
+      int listenerId)
+      throws CheckpointException {
+    int listener = listenerId == 0 ? listen(a) : inside.of(listenerId);
+    int made = make(b.getType());
+    int fdB = client.isPresent() ? inside.hold(client.get().id(), made) : inside.lift(made);
+    if (client.isPresent()) {
+      name(fdB, b);
+    }
+    connect(fdB, a.getAddress());
+    int fdA =
+        inside.hold(
+            server.id(),
+            inside.require(
+                "accept a unix connection", Syscall.ACCEPT4, listener, 0, 0, NEW_SOCKET));
+    if (listenerId == 0) {
+      inside.close(listener);
+      if (a.getUnlinked() && a.getAddress().byteAt(0) != 0) {
+        inside.putString(Addresses.unix(a.getAddress()));
+        inside.require(
+            "remove " + Addresses.unix(a.getAddress()),
+            Syscall.UNLINKAT,
+            Fd.AT_FDCWD,
+            inside.scratch(),
+            0);
+      }
+    }
+    try (Fd localA = inside.local(fdA);
+        Fd localB = inside.local(fdB)) {
+      options(localA, a.getOptions());
+      options(localB, b.getOptions());
+    }
+    complete(fdA, server, a, fdB, client, b);
+  }
+
+  /// A listening socket by the name of one that it is to accept.
+  private int listen(UnixSocket accepted) throws CheckpointException {
+    int fd = inside.lift(make(accepted.getType()));
+    UnixSocket.Builder socket = accepted.toBuilder();
+    if (accepted.getUnlinked()) {
+      // Whoever makes it may connect.
+      socket.setUnlinked(false).setMode(0700).setUid(-1).setGid(-1);
+    }
+    name(fd, socket.build());
+    inside.require("listen on a unix socket", Syscall.LISTEN, fd, 1);
+    return fd;
+  }
+
+  private int make(int type) throws CheckpointException {
+    return inside.require(
+        "make a unix socket", Syscall.SOCKET, Sockets.AF_UNIX, type | NEW_SOCKET, 0);
+  }
+
+  /// To a socket with this name.
+  void connect(int fd, ByteString name) throws CheckpointException {
+    byte[] address = sockaddr(name);
+    inside.put(address);
+    inside.require(
+        "connect to " + Addresses.unix(name),
+        Syscall.CONNECT,
+        fd,
+        inside.scratch(),
+        address.length);
+  }
+
+  /// Queues, filters and flags of two connected sockets; without a second one, its end is closed.
+  private void complete(
+      int fdA,
+      FileStep.End first,
+      UnixSocket a,
+      int fdB,
+      Optional<FileStep.End> second,
+      UnixSocket b)
+      throws CheckpointException {
+    try (Fd localA = inside.local(fdA);
+        Fd localB = inside.local(fdB)) {
       fill(fdB, localB, a.getReceiveQueueList(), b.getOptions());
       fill(fdA, localA, b.getReceiveQueueList(), a.getOptions());
       filter(localA, a.getOptions());
@@ -90,15 +175,7 @@ final class SocketMaker implements AutoCloseable {
   }
 
   void unix(int id, UnixSocket socket, int flags) throws CheckpointException {
-    int fd =
-        inside.hold(
-            id,
-            inside.require(
-                "make a unix socket",
-                Syscall.SOCKET,
-                Sockets.AF_UNIX,
-                socket.getType() | NEW_SOCKET,
-                0));
+    int fd = inside.hold(id, make(socket.getType()));
     try (Fd local = inside.local(fd)) {
       options(local, socket.getOptions());
       name(fd, socket);
@@ -106,14 +183,7 @@ final class SocketMaker implements AutoCloseable {
         inside.require("listen on a unix socket", Syscall.LISTEN, fd, socket.getBacklog());
       }
       if (!socket.getPeerAddress().isEmpty()) {
-        byte[] peer = sockaddr(socket.getPeerAddress());
-        inside.put(peer);
-        inside.require(
-            "connect to " + Addresses.unix(socket.getPeerAddress()),
-            Syscall.CONNECT,
-            fd,
-            inside.scratch(),
-            peer.length);
+        connect(fd, socket.getPeerAddress());
       }
       filter(local, socket.getOptions());
       shutdown(local, socket.getShutdown());

@@ -103,6 +103,46 @@ class FilePlanTest {
   }
 
   @Test
+  void connectionsAreMadeByWayOfTheirListenerAndThoseThatWaitComeLast() {
+    ByteString name = ByteString.copyFromUtf8("/l");
+    UnixSocket client = UnixSocket.newBuilder().setType(1).setSocketId(1).setPeerId(2).build();
+    UnixSocket server =
+        UnixSocket.newBuilder()
+            .setType(1)
+            .setSocketId(2)
+            .setPeerId(1)
+            .setAddress(name)
+            .setAccepted(true)
+            .build();
+    UnixSocket listener =
+        UnixSocket.newBuilder()
+            .setType(1)
+            .setSocketId(3)
+            .setAddress(name)
+            .setListening(true)
+            .addWaitingIds(4)
+            .build();
+    UnixSocket waiting = UnixSocket.newBuilder().setType(1).setSocketId(4).build();
+    Files files =
+        Files.newBuilder()
+            .addDescriptors(fd(3, 1))
+            .addDescriptors(fd(4, 2))
+            .addDescriptors(fd(5, 3))
+            .addDescriptors(fd(6, 4))
+            .addDescriptions(description(1).setUnixSocket(client))
+            .addDescriptions(description(2).setUnixSocket(server))
+            .addDescriptions(description(3).setUnixSocket(listener))
+            .addDescriptions(description(4).setUnixSocket(waiting))
+            .build();
+    assertThat(FilePlan.of(files).descriptors())
+        .containsSubsequence(
+            new FileStep.MakeUnixSocket(3, listener, 0),
+            new FileStep.MakeUnixConnection(
+                new FileStep.End(2, 0), server, Optional.of(new FileStep.End(1, 0)), client, 3),
+            new FileStep.ConnectUnixSocket(4, listener));
+  }
+
+  @Test
   void standardDescriptorsFromOutsideStayThoseOfJcr() {
     Files files =
         Files.newBuilder()

@@ -1,0 +1,162 @@
+package dev.jcr.tests;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/// Processes in states that tracers trip over: kept, or refused by name with the process as it was.
+/// Those that check themselves are in [TargetProgramsTest] (`odd`).
+@Tag("process")
+@Timeout(120)
+class OddProcessesTest {
+  private static final String UNSUPPORTED = "not supported";
+
+  private static void stop(Target target) {
+    target.kill("STOP");
+    while (target.proc().state() != 'T') {
+      Target.nap(1);
+    }
+  }
+
+  private static void expectStopped(Target target) {
+    Target.nap(50);
+    assertThat(target.proc().state()).isEqualTo('T');
+    assertThat(target.proc().tracer()).isZero();
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"counter", "threads"})
+  void aStoppedProcessStaysStopped(String program) {
+    try (Target target = Target.start(program)) {
+      stop(target);
+      Jcr.dump(target.pid(), target.image("r"), "-R").expectExit(0);
+      expectStopped(target);
+      for (String which : List.of("1", "2")) {
+        Jcr.dump(target.pid(), target.image(which)).expectExit(0);
+        target.awaitGone();
+        Jcr.restore(target.image(which)).expectExit(0);
+        expectStopped(target);
+      }
+      target.kill("CONT");
+      target.expectPass();
+    }
+  }
+
+  /// SIGTERM waits until it goes on.
+  @Test
+  void signalsOfAStoppedProcessWait() {
+    try (Target target = Target.start("counter")) {
+      stop(target);
+      target.kill("TERM");
+      Jcr.dump(target.pid(), target.image("1")).expectExit(0);
+      target.awaitGone();
+      Jcr.restore(target.image("1")).expectExit(0);
+      expectStopped(target);
+      target.kill("CONT");
+      target.awaitGone();
+      assertThat(target.read("result")).isEmpty();
+    }
+  }
+
+  @Test
+  void inTheMiddleOfVfork() {
+    try (Target target = Target.start("family", "vfork")) {
+      expectRefused(
+          target,
+          "child " + target.read("other").strip() + " (family): process trees are not supported");
+    }
+  }
+
+  @Test
+  void withoutItsLeaderThread() {
+    try (Target target = Target.start("family", "leaderless")) {
+      expectRefused(
+          target,
+          "cannot dump process %d (family): its leader thread has ended while others go on, not supported yet"
+              .formatted(target.pid()));
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"dispatch", "events", "passed"})
+  void foundOnlyWhenStopped(String part) {
+    try (Target target = Target.start("refused", part)) {
+      expectRefused(
+          target,
+          switch (part) {
+            case "dispatch" -> "it uses syscall user dispatch";
+            case "events" -> "an inotify instance with unread events";
+            default -> "a unix socket with descriptors in its queue";
+          });
+    }
+  }
+
+  /// All at once, each by name, before the process is touched.
+  @Test
+  void everythingThatIsRefused() {
+    Map<String, String> reasons = new TreeMap<>();
+    reasons.put("io_uring", "an io_uring instance is not restorable");
+    reasons.put("fanotify", "a fanotify group is not restorable");
+    reasons.put("perf", "a perf event is not restorable");
+    reasons.put("userfaultfd", "a userfaultfd is not restorable");
+    reasons.put("aio", "an asynchronous I/O context (io_setup) is " + UNSUPPORTED + " yet");
+    reasons.put("secret", "secret memory (memfd_secret) cannot be read");
+    reasons.put("packet", "a socket of family 17 is not restorable yet");
+    reasons.put("bpf", "bpf-map is not restorable");
+    reasons.put("huge", "huge TLB pages are " + UNSUPPORTED + " yet");
+    reasons.put("outside", "a unix socket connected to another process");
+    reasons.put("owner", "its owner for signals (F_SETOWN) is process or group");
+    try (Target target = Target.start("refused", "all")) {
+      List<String> held = target.read("held").lines().toList();
+      assertThat(held).contains("outside", "owner").hasSizeGreaterThan(4);
+      System.out.println("held and to be refused: " + held);
+      Command.Result result = Jcr.dump(target.pid(), target.image("1")).expectExit(3);
+      for (String name : held) {
+        assertThat(result.err()).contains(reasons.getOrDefault(name, "?"));
+      }
+      target.expectRunning();
+      target.expectPass();
+    }
+  }
+
+  @Test
+  void theFirstOfAPidNamespace() throws Exception {
+    Assumptions.assumeTrue(
+        Command.of("unshare", "-p", "-f", "true").run().exitCode() == 0,
+        "no right to make a pid namespace");
+    Path folder = Target.newFolder();
+    String program = Programs.compiled("counter").toString();
+    try (Target outer =
+        Target.launch(
+            folder,
+            "unshare",
+            Map.of(),
+            List.of("unshare", "-p", "-f", "--kill-child", program, folder.toString()))) {
+      outer.await("ready");
+      String child = outer.proc().read("task/" + outer.pid() + "/children").strip();
+      Command.Result result = Jcr.dump(Long.parseLong(child), outer.image("1")).expectExit(3);
+      assertThat(result.err())
+          .contains("pid namespace pid:[")
+          .contains("it is not the one jcr runs in; run jcr inside it (nsenter)");
+      assertThat(Files.exists(outer.image("1"))).isFalse();
+      outer.expectPass();
+    }
+  }
+
+  private static void expectRefused(Target target, String reason) {
+    Command.Result result = Jcr.dump(target.pid(), target.image("1")).expectExit(3);
+    assertThat(result.err()).contains(reason);
+    assertThat(Files.exists(target.image("1"))).isFalse();
+    target.expectPass();
+  }
+}

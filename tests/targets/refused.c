@@ -1,0 +1,124 @@
+// A process that holds everything jcr refuses, or one thing that only stopping it shows.
+//
+//   refused DIR all          what a look from outside finds; the names of what was to be had go to `held`
+//   refused DIR dispatch     a thread that dispatches its system calls to itself
+//   refused DIR events       an inotify instance with an unread event
+//   refused DIR passed       a unix socket pair with a descriptor in its queue
+#include "jcrtest.h"
+#include <linux/aio_abi.h>
+#include <linux/bpf.h>
+#include <linux/if_packet.h>
+#include <linux/io_uring.h>
+#include <linux/perf_event.h>
+#include <net/ethernet.h>
+#include <arpa/inet.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/fanotify.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+static char held[4096];
+static void hold(const char *name, long result) {
+  if (result < 0) return;
+  strcat(held, name), strcat(held, "\n");
+}
+
+static void all(void) {
+  struct io_uring_params ring = {0};
+  hold("io_uring", syscall(425, 2, &ring));
+  hold("fanotify", fanotify_init(FAN_CLASS_NOTIF, O_RDONLY));
+  struct perf_event_attr perf = {.type = PERF_TYPE_SOFTWARE, .size = sizeof perf, .config = PERF_COUNT_SW_TASK_CLOCK, .exclude_kernel = 1};
+  hold("perf", syscall(SYS_perf_event_open, &perf, 0, -1, -1, 0));
+  hold("userfaultfd", syscall(SYS_userfaultfd, 1));
+  aio_context_t context = 0;
+  hold("aio", syscall(SYS_io_setup, 8, &context));
+  int secret = syscall(447 /* memfd_secret */, 0);
+  if (secret >= 0 && !ftruncate(secret, 4096)) hold("secret", mmap(NULL, 4096, PROT_READ, MAP_SHARED, secret, 0) == MAP_FAILED ? -1 : 0);
+  hold("packet", socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL)));
+  union bpf_attr map = {.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1};
+  hold("bpf", syscall(SYS_bpf, BPF_MAP_CREATE, &map, sizeof map));
+  char *huge = mmap(NULL, 2 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+  hold("huge", huge == MAP_FAILED ? -1 : 0);
+  // A thing of another process: the far end of a pair, and who gets the signals of a pipe.
+  int pair[2], p[2];
+  MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair)), MUST(pipe(p));
+  pid_t other = 0;
+  if (MUST(fork()) == 0) {
+    if (fork() == 0) {
+      other = setsid();
+      if (write(p[1], &other, sizeof other) != sizeof other) _exit(1);
+      for (int fd = 3; fd < 64; fd++)
+        if (fd != pair[1]) close(fd);
+      char byte;
+      while (read(pair[1], &byte, 1) > 0) {
+      }
+      _exit(0);
+    }
+    _exit(0);
+  }
+  CHECK(read(p[0], &other, sizeof other) == sizeof other && wait(NULL) > 0, "set-up");
+  close(pair[1]);
+  hold("outside", pair[0]);
+  struct f_owner_ex owner = {F_OWNER_PID, other};
+  hold("owner", fcntl(p[0], F_SETOWN_EX, &owner));
+  nap(50);
+  put_file("held", held);
+  ready();
+  wait_for_check();
+  pass();
+}
+
+static char allow;
+static void dispatch(void) {
+#ifndef PR_SET_SYSCALL_USER_DISPATCH
+#define PR_SET_SYSCALL_USER_DISPATCH 59
+#endif
+  // Only calls from outside an empty range are looked at; the selector lets all of them pass.
+  if (prctl(PR_SET_SYSCALL_USER_DISPATCH, 1, 0, 0, &allow)) skip("no syscall user dispatch");
+  ready();
+  wait_for_check();
+  CHECK(prctl(PR_SET_SYSCALL_USER_DISPATCH, 0, 0, 0, 0) == 0, "switch it off");
+  pass();
+}
+static void events(void) {
+  int fd = MUST(inotify_init1(IN_NONBLOCK));
+  MUST(mkdir(in_dir("watched"), 0777));
+  MUST(inotify_add_watch(fd, in_dir("watched"), IN_CREATE));
+  close(MUST(open(in_dir("watched/new"), O_CREAT | O_RDWR, 0666)));
+  ready();
+  wait_for_check();
+  char buffer[4096];
+  CHECK(read(fd, buffer, sizeof buffer) > 0, "the event is lost");
+  pass();
+}
+static void passed(void) {
+  int pair[2], file = MUST(open(in_dir("passed"), O_CREAT | O_RDWR, 0666));
+  MUST(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair));
+  char byte = 'x', control[CMSG_SPACE(sizeof(int))] = {0};
+  struct iovec part = {&byte, 1};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+  struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+  c->cmsg_level = SOL_SOCKET, c->cmsg_type = SCM_RIGHTS, c->cmsg_len = CMSG_LEN(sizeof(int));
+  memcpy(CMSG_DATA(c), &file, sizeof file);
+  MUST(sendmsg(pair[0], &message, 0));
+  close(file);
+  ready();
+  wait_for_check();
+  CHECK(recvmsg(pair[1], &message, 0) == 1 && CMSG_FIRSTHDR(&message), "the descriptor is lost");
+  pass();
+}
+
+int main(int argc, char **argv) {
+  start(argc, argv);
+  const char *part = argc > 2 ? argv[2] : "all";
+  if (!strcmp(part, "all")) all();
+  if (!strcmp(part, "dispatch")) dispatch();
+  if (!strcmp(part, "events")) events();
+  if (!strcmp(part, "passed")) passed();
+  fail("no part %s", part);
+}
