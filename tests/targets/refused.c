@@ -11,6 +11,8 @@
 #include <linux/io_uring.h>
 #include <linux/perf_event.h>
 #include <net/ethernet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <arpa/inet.h>
 #include <signal.h>
 #include <stddef.h>
@@ -44,6 +46,16 @@ static void all(void) {
   hold("bpf", syscall(SYS_bpf, BPF_MAP_CREATE, &map, sizeof map));
   char *huge = mmap(NULL, 2 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
   hold("huge", huge == MAP_FAILED ? -1 : 0);
+  struct tcp_md5sig key = {.tcpm_keylen = 4, .tcpm_key = "key"};
+  struct sockaddr_in *peer = (void *)&key.tcpm_addr;
+  peer->sin_family = AF_INET, peer->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  int signing = MUST(socket(AF_INET, SOCK_STREAM, 0));
+  MUST(bind(signing, (void *)peer, sizeof *peer));
+  hold("md5", setsockopt(signing, IPPROTO_TCP, TCP_MD5SIG, &key, sizeof key) ?: listen(signing, 1));
+  struct bpf_insn code[] = {{.code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = -1}, {.code = BPF_JMP | BPF_EXIT}};
+  union bpf_attr program = {.prog_type = BPF_PROG_TYPE_SOCKET_FILTER, .insn_cnt = 2, .insns = (uintptr_t)code, .license = (uintptr_t)"GPL"};
+  int loaded = syscall(SYS_bpf, BPF_PROG_LOAD, &program, sizeof program), filtered = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+  hold("ebpf", loaded < 0 ? -1 : setsockopt(filtered, SOL_SOCKET, SO_ATTACH_BPF, &loaded, sizeof loaded));
   // A thing of another process: the far end of a pair, and who gets the signals of a pipe.
   int pair[2], p[2];
   MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair)), MUST(pipe(p));

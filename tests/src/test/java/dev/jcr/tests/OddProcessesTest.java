@@ -113,6 +113,8 @@ class OddProcessesTest {
     reasons.put("secret", "secret memory (memfd_secret) cannot be read");
     reasons.put("packet", "a socket of family 17 is not restorable yet");
     reasons.put("bpf", "bpf-map is not restorable");
+    reasons.put("md5", "a TCP socket that signs its packets (TCP_MD5SIG or TCP_AO)");
+    reasons.put("ebpf", "a socket with an eBPF filter is not restorable");
     reasons.put("huge", "huge TLB pages are " + UNSUPPORTED + " yet");
     reasons.put("outside", "a unix socket connected to another process");
     reasons.put("owner", "its owner for signals (F_SETOWN) is process or group");

@@ -105,6 +105,7 @@ enum ResourceKind {
   TCP_CONNECTING("sockets", "TCP that is connecting", "tcp connecting"),
   TCP_OUTSIDE("sockets", "TCP with a peer outside", "tcp peer4", "tcp peer6", "tcp peermapped"),
   TCP_NOT_ACCEPTED("sockets", "TCP connections not accepted yet", "connections not yet accepted"),
+  TCP_KEYS("sockets", "TCP that signs (MD5, AO)", "a TCP socket that signs its packets"),
   TCP_ULP("sockets", "TLS and the like in the kernel", "in the kernel is not restorable"),
   UDP("sockets", "UDP with its queue", "sockets udp", "objects udpqueue", "objects udpqueue6"),
   RAW("sockets", "raw and ping sockets", "objects raw", "objects ping"),

@@ -14,6 +14,7 @@ import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.tcp.ConnectionReader;
+import dev.jcr.parasite.tcp.TcpKeys;
 import dev.jcr.parasite.tcp.TcpTable;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -135,6 +136,11 @@ final class InetSockets {
         FdCalls.socketOption(fd, Sockets.IPPROTO_TCP, Sockets.TCP_ULP, NAME)
             .map(value -> new String(value, StandardCharsets.US_ASCII).replace("\0", ""))
             .orElse("");
+    if (TcpKeys.hasAuthentication(fd) || scene.signsTcp(file.stat().inode())) {
+      throw new Refusal(
+          "a TCP socket that signs its packets (TCP_MD5SIG or TCP_AO) is not restorable",
+          "close it");
+    }
     if (!ulp.isEmpty()) {
       throw new Refusal(
           "a TCP socket with " + ulp + " in the kernel is not restorable", "close it");

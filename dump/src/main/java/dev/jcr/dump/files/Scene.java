@@ -6,12 +6,14 @@ import dev.jcr.parasite.linux.Fcntl;
 import dev.jcr.parasite.linux.UnixDiag;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.procfs.ProcStat;
+import dev.jcr.parasite.tcp.TcpKeys;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
@@ -30,6 +32,7 @@ final class Scene {
   private final Map<Integer, Terminal> terminals = new TreeMap<>();
   private final List<Loss> losses = new ArrayList<>();
   private final Map<Long, Optional<UnixDiag>> unixSockets = new HashMap<>();
+  private @Nullable Set<Long> signing;
 
   /// A process that is not frozen: queues are left alone.
   static Scene running(
@@ -140,6 +143,16 @@ final class Scene {
       unixSockets.put(inode, known);
     }
     return known;
+  }
+
+  /// Whether a TCP socket has MD5 keys, asked once for all.
+  boolean signsTcp(long inode) throws IOException {
+    Set<Long> known = signing;
+    if (known == null) {
+      known = TcpKeys.signing();
+      signing = known;
+    }
+    return known.contains(inode);
   }
 
   void add(Terminal terminal) {
