@@ -4,10 +4,13 @@ import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.restore.ConnectionChanges;
 import dev.jcr.restore.CpuVerdict;
+import dev.jcr.restore.FileChanges;
 import dev.jcr.restore.Restore;
 import dev.jcr.restore.RestoreOptions;
 import dev.jcr.restore.RestoredProcess;
 import dev.jcr.restore.RestoredProcess.Timing;
+import dev.jcr.restore.files.ChangedFiles;
+import dev.jcr.restore.files.ChangedFiles.Policy;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.net.InetAddress;
@@ -52,6 +55,9 @@ final class RestoreCommand implements Callable<Integer> {
   @ArgGroup(validate = false, heading = "%nThe process:%n")
   private ProcessOptions process = new ProcessOptions();
 
+  @ArgGroup(validate = false, heading = "%nFiles:%n")
+  private FileOptions files = new FileOptions();
+
   @ArgGroup(validate = false, heading = "%nNetwork:%n")
   private NetworkOptions network = new NetworkOptions();
 
@@ -78,6 +84,61 @@ final class RestoreCommand implements Callable<Integer> {
 
     @Option(names = "--pidfile", paramLabel = "FILE", description = "Write its pid here.")
     private @Nullable Path pidFile;
+  }
+
+  static final class FileOptions {
+    @Option(
+        names = "--map-path",
+        paramLabel = "OLD=NEW",
+        description =
+            "Look for file or folder OLD, and all in it, at NEW; both absolute; may be repeated.")
+    private Map<String, String> moved = Map.of();
+
+    @Option(
+        names = "--if-changed",
+        paramLabel = "[FILE=]POLICY",
+        description = {
+          "What to do about files that the process has open and that have changed: same (refuse, the"
+              + " default), append (one that has grown is fine), truncate (cut it to the size it"
+              + " had), any (take it as it is). With FILE, where it is now, for that one only, and"
+              + " any for a mapped one too; may be repeated."
+        })
+    private List<String> policies = List.of();
+
+    FileChanges changes() throws CheckpointException {
+      for (Map.Entry<String, String> pair : moved.entrySet()) {
+        if (!pair.getKey().startsWith("/") || !pair.getValue().startsWith("/")) {
+          throw usage(
+              "--map-path: '" + pair.getKey() + "=" + pair.getValue() + "' is not absolute");
+        }
+      }
+      Policy byDefault = Policy.SAME;
+      Map<String, Policy> byPath = new HashMap<>();
+      for (String text : policies) {
+        int equals = text.lastIndexOf('=');
+        if (equals < 0) {
+          byDefault = policy(text);
+        } else {
+          byPath.put(text.substring(0, equals), policy(text.substring(equals + 1)));
+        }
+      }
+      return new FileChanges(moved, new ChangedFiles(byDefault, byPath));
+    }
+
+    private static Policy policy(String name) throws CheckpointException {
+      return switch (name) {
+        case "same" -> Policy.SAME;
+        case "append" -> Policy.APPEND;
+        case "truncate" -> Policy.TRUNCATE;
+        case "any" -> Policy.ANY;
+        default -> throw usage("--if-changed: '" + name + "' is not same, append, truncate or any");
+      };
+    }
+  }
+
+  private static CheckpointException usage(String what) {
+    return new CheckpointException(
+        Outcome.USAGE, "cannot read the command line: " + what + "; see jcr restore --help");
   }
 
   static final class NetworkOptions {
@@ -113,18 +174,18 @@ final class RestoreCommand implements Callable<Integer> {
         throw usage("--tcp-rebind: '" + text + "' is not an IP address");
       }
     }
-
-    private static CheckpointException usage(String what) {
-      return new CheckpointException(
-          Outcome.USAGE, "cannot read the command line: " + what + "; see jcr restore --help");
-    }
   }
 
   @Override
   public Integer call() throws CheckpointException {
     RestoreOptions options =
         new RestoreOptions(
-            directory, process.leaveStopped, process.detach, network.changes(), false);
+            directory,
+            process.leaveStopped,
+            process.detach,
+            network.changes(),
+            files.changes(),
+            false);
     PrintWriter out = spec.commandLine().getOut();
     if (process.dryRun) {
       List<String> steps = Restore.describePlan(options);

@@ -17,6 +17,7 @@ import dev.jcr.parasite.collect.FileIdentities;
 import dev.jcr.parasite.procfs.MapsEntry;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.remote.ProcessMemory;
+import dev.jcr.restore.files.ChangedFiles;
 import dev.jcr.restore.files.FileCheck;
 import dev.jcr.restore.files.FileCopies;
 import java.io.IOException;
@@ -40,8 +41,13 @@ final class HostCheck {
 
   private HostCheck() {}
 
-  /// All reasons against it; empty when there are none.
   static List<Problem> problems(ProcessState state, Host host)
+      throws CheckpointException, IOException {
+    return problems(state, host, ChangedFiles.NONE);
+  }
+
+  /// All reasons against it; empty when there are none.
+  static List<Problem> problems(ProcessState state, Host host, ChangedFiles changed)
       throws CheckpointException, IOException {
     List<Problem> problems = new ArrayList<>();
     if (state.getHost().getArch() != host.getArch()) {
@@ -66,7 +72,7 @@ final class HostCheck {
     unsupported(state, problems);
     cpu(state, host, problems);
     vdso(state, problems);
-    files(state, problems);
+    files(state, changed, problems);
     ids(state, problems);
     return problems;
   }
@@ -75,10 +81,10 @@ final class HostCheck {
   static List<Problem> outline(ProcessState state, Host host)
       throws CheckpointException, IOException {
     ProcessState known = state.toBuilder().clearThreads().build();
-    List<Problem> problems = problems(known, host);
+    List<Problem> problems = problems(known, host, ChangedFiles.NONE);
     if (problems.stream().noneMatch(problem -> problem.object().equals("architecture"))) {
       ids(state, problems);
-      problems.addAll(FileCheck.problems(state.getFiles()));
+      problems.addAll(FileCheck.problems(state.getFiles(), ChangedFiles.NONE));
     }
     return problems;
   }
@@ -177,7 +183,7 @@ final class HostCheck {
 
   /// Executable, libraries and other private file mappings must be as they were; files mapped
   /// shared may have been written to since.
-  private static void files(ProcessState state, List<Problem> problems) {
+  private static void files(ProcessState state, ChangedFiles changed, List<Problem> problems) {
     Map<String, FileIdentity> exact = new LinkedHashMap<>();
     Map<String, FileIdentity> shared = new LinkedHashMap<>();
     FileIdentity executable = state.getIdentity().getExecutable();
@@ -192,7 +198,9 @@ final class HostCheck {
       if (shared.containsKey(file.getPath())) {
         continue;
       }
-      FileIdentities.changed(file)
+      (changed.acceptsMapped(file.getPath())
+              ? FileIdentities.missing(file)
+              : FileIdentities.changed(file))
           .ifPresent(reason ->
               problems.add(
                   new Problem(

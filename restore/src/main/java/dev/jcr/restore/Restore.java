@@ -15,6 +15,7 @@ import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.ptrace.Ptrace;
 import dev.jcr.parasite.ptrace.TracerThread;
 import dev.jcr.parasite.ptrace.WaitStatus;
+import dev.jcr.restore.files.ChangedFiles;
 import dev.jcr.restore.files.FileCheck;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -50,13 +51,14 @@ public final class Restore {
       if (!options.verified()) {
         image.verifyPages();
       }
-      ProcessState state = options.connections().applied(image.state());
-      RestorePlan.Steps steps = RestorePlan.of(state, image.pagemap());
+      ProcessState state = options.applied(image.state());
+      ChangedFiles changed = options.files().changed();
+      RestorePlan.Steps steps = RestorePlan.of(state, image.pagemap(), changed);
       Host host = HostFacts.read().build();
-      HostCheck.require(options.directory().toString(), HostCheck.problems(state, host));
-      FileCheck.require(state.getFiles());
+      HostCheck.require(options.directory().toString(), HostCheck.problems(state, host, changed));
+      FileCheck.require(state.getFiles(), changed);
       Staging.Session<RestoredProcess> work =
-          handed -> execute(options, gate, image, steps, host, CpuVerdict.of(state, host), handed);
+          handed -> execute(options, gate, image, state, steps, host, handed);
       return staging == null
           ? TracerThread.run(() -> work.run(null))
           : staging.run(state, image.pages(), work);
@@ -70,12 +72,13 @@ public final class Restore {
       RestoreOptions options,
       RestoreGate gate,
       ImageReader image,
+      ProcessState state,
       RestorePlan.Steps steps,
       Host host,
-      CpuVerdict verdict,
       Staging.@Nullable Handed staged)
       throws CheckpointException {
-    try (RestoreSession session = new RestoreSession(image, host, !options.detach(), staged)) {
+    try (RestoreSession session =
+        new RestoreSession(image, state, host, !options.detach(), staged)) {
       session.run(steps.create());
       session.run(steps.build());
       session.run(steps.finish());
@@ -90,7 +93,7 @@ public final class Restore {
         Foreground.give(group);
       }
       session.thaw(options.leaveStopped());
-      return new Child(pid, group, session.timings(), session.notes(), verdict);
+      return new Child(pid, group, session.timings(), session.notes(), CpuVerdict.of(state, host));
     }
   }
 
@@ -122,7 +125,8 @@ public final class Restore {
   public static List<String> describePlan(RestoreOptions options) throws CheckpointException {
     try (ImageReader image = ImageReader.open(options.directory())) {
       RestorePlan.Steps steps =
-          RestorePlan.of(options.connections().applied(image.state()), image.pagemap());
+          RestorePlan.of(
+              options.applied(image.state()), image.pagemap(), options.files().changed());
       return steps.all().map(RestoreStep::describe).toList();
     }
   }

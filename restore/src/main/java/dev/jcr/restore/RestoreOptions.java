@@ -1,5 +1,6 @@
 package dev.jcr.restore;
 
+import dev.jcr.image.v1.ProcessState;
 import java.nio.file.Path;
 
 /// What to restore and how.
@@ -9,15 +10,22 @@ import java.nio.file.Path;
 /// @param detach the process outlives jcr; otherwise the caller waits with
 ///   [RestoredProcess#waitFor()]
 /// @param connections what becomes of the image's TCP connections
+/// @param files which files are elsewhere, or may have changed
 /// @param verified the page contents were checked a moment ago, by this jcr
 public record RestoreOptions(
     Path directory,
     boolean leaveStopped,
     boolean detach,
     ConnectionChanges connections,
+    FileChanges files,
     boolean verified) {
-  /// With the connections as they are in the image.
+  /// With connections and files as they are in the image.
   public RestoreOptions(Path directory, boolean leaveStopped, boolean detach) {
-    this(directory, leaveStopped, detach, ConnectionChanges.NONE, false);
+    this(directory, leaveStopped, detach, ConnectionChanges.NONE, FileChanges.NONE, false);
+  }
+
+  /// The state of an image with the changes that are wanted.
+  ProcessState applied(ProcessState state) {
+    return files.applied(connections.applied(state));
   }
 }

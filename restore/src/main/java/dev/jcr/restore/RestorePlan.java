@@ -17,6 +17,7 @@ import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.VmaKind;
 import dev.jcr.parasite.collect.VmaCollector;
 import dev.jcr.parasite.restart.SleepResumer;
+import dev.jcr.restore.files.ChangedFiles;
 import dev.jcr.restore.files.FileCopies;
 import dev.jcr.restore.files.FilePlan;
 import dev.jcr.restore.files.FileStep;
@@ -59,6 +60,14 @@ final class RestorePlan {
   }
 
   static Steps of(ProcessState state, Pagemap pagemap) throws CheckpointException {
+    return of(state, pagemap, ChangedFiles.NONE);
+  }
+
+  /// The steps, with files that may have changed.
+  ///
+  /// @param changed what is to be done about them
+  static Steps of(ProcessState state, Pagemap pagemap, ChangedFiles changed)
+      throws CheckpointException {
     List<Vma> vmas = state.getMemory().getVmasList();
     long gap = gap(vmas);
     List<RestoreStep> create = new ArrayList<>();
@@ -77,7 +86,7 @@ final class RestorePlan {
             vmas.stream().filter(RestorePlan::isKernels).toList(), gap + (2 << 20)));
 
     Files descriptors = FileCopies.without(state.getFiles());
-    FilePlan files = FilePlan.of(descriptors);
+    FilePlan files = FilePlan.of(descriptors, changed);
     create.add(new RestoreStep.StartDescriptors(descriptors));
     addFiles(create, files.objects());
     create.add(new RestoreStep.FillObjects(descriptors.getObjectsList()));

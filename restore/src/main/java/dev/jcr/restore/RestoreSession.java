@@ -117,14 +117,19 @@ final class RestoreSession implements AutoCloseable {
   private @Nullable FileExecutor files;
   private boolean done;
 
+  /// @param state the image's, with what is to be other
   /// @param foreground the process takes over jcr's terminal
   /// @param staged pages that are in place already; only for a detached process
   RestoreSession(
-      ImageReader image, Host host, boolean foreground, Staging.@Nullable Handed staged) {
+      ImageReader image,
+      ProcessState state,
+      Host host,
+      boolean foreground,
+      Staging.@Nullable Handed staged) {
     this.staged = staged;
     this.stubPid = staged == null ? 0 : staged.stubPid();
     this.image = image;
-    this.state = image.state();
+    this.state = state;
     this.host = host;
     this.foreground = foreground;
   }

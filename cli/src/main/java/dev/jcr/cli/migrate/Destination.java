@@ -10,6 +10,7 @@ import dev.jcr.image.codec.ImageStream;
 import dev.jcr.image.v1.ProcessState;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.restore.ConnectionChanges;
+import dev.jcr.restore.FileChanges;
 import dev.jcr.restore.Restore;
 import dev.jcr.restore.RestoreGate;
 import dev.jcr.restore.RestoreOptions;
@@ -378,7 +379,10 @@ public final class Destination implements AutoCloseable {
         .start(() -> {
           try (Staging filled = staging) {
             Restore.run(
-                new RestoreOptions(image, false, true, ConnectionChanges.NONE, true), gate, filled);
+                new RestoreOptions(
+                    image, false, true, ConnectionChanges.NONE, FileChanges.NONE, true),
+                gate,
+                filled);
             journal.set("running");
             process.running.complete(true);
             removeImages(image.getParent());

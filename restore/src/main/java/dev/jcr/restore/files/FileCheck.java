@@ -40,11 +40,13 @@ import java.util.stream.Collectors;
 /// without changing anything.
 public final class FileCheck {
   private final Files files;
+  private final ChangedFiles changed;
   private final Map<Integer, Integer> lowestFd = new HashMap<>();
   private final List<Problem> problems = new ArrayList<>();
 
-  private FileCheck(Files files) {
+  private FileCheck(Files files, ChangedFiles changed) {
     this.files = files;
+    this.changed = changed;
     for (Descriptor descriptor : files.getDescriptorsList()) {
       lowestFd.merge(descriptor.getDescriptionId(), descriptor.getFd(), Math::min);
     }
@@ -52,8 +54,8 @@ public final class FileCheck {
 
   /// All problems; those of kind "file" mean that the image does not fit this host's files, those
   /// of kind "address" that something else is in the way.
-  public static List<Problem> problems(Files files) {
-    FileCheck check = new FileCheck(files);
+  public static List<Problem> problems(Files files, ChangedFiles changed) {
+    FileCheck check = new FileCheck(files, changed);
     for (Description description : files.getDescriptionsList()) {
       check.check(description);
     }
@@ -64,8 +66,8 @@ public final class FileCheck {
   }
 
   /// Throws when there are problems: outcome `IMAGE` for missing or changed files, else `FAILED`.
-  public static void require(Files files) throws CheckpointException {
-    List<Problem> problems = problems(files);
+  public static void require(Files files, ChangedFiles changed) throws CheckpointException {
+    List<Problem> problems = problems(files, changed);
     if (!problems.isEmpty()) {
       boolean file = problems.stream().anyMatch(problem -> problem.kind().equals("file"));
       throw new CheckpointException(
@@ -171,11 +173,18 @@ public final class FileCheck {
         now.size() == file.getSize()
             && now.mtimeSeconds() == file.getMtimeSeconds()
             && now.mtimeNanos() == file.getMtimeNanos();
+    boolean longer = Long.compareUnsigned(now.size(), file.getSize()) >= 0;
     boolean appender =
         (flags & OpenFlags.O_APPEND) != 0
             && (flags & OpenFlags.O_ACCMODE) == OpenFlags.O_WRONLY
-            && Long.compareUnsigned(now.size(), file.getSize()) >= 0;
-    if (!same && !appender) {
+            && longer;
+    boolean accepted =
+        switch (changed.of(file.getPath())) {
+          case SAME -> appender;
+          case APPEND, TRUNCATE -> longer;
+          case ANY -> true;
+        };
+    if (!same && !accepted) {
       String how =
           now.size() == file.getSize()
               ? "was modified"
@@ -184,7 +193,7 @@ public final class FileCheck {
           "file",
           fd,
           file.getPath() + " has changed since the dump: it " + how,
-          "put the file back as it was");
+          "put the file back as it was, or say what to do with --if-changed");
     }
   }
 

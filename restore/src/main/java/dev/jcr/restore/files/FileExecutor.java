@@ -15,9 +15,11 @@ import dev.jcr.image.v1.TimerFd;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Fcntl;
 import dev.jcr.parasite.linux.Fd;
+import dev.jcr.parasite.linux.FileStat;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.OpenFlags;
 import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.remote.RemoteCalls;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -116,6 +118,7 @@ public final class FileExecutor implements AutoCloseable {
       case FileStep.CreateObject(var object) -> objects.create(object);
       case FileStep.SealObject(int objectId, int seals) -> objects.seal(objectId, seals);
       case FileStep.StampObject(var object) -> objects.stamp(object);
+      case FileStep.CutFile(var path, long size) -> cut(path, size);
       case FileStep.OpenRegular(int id, var file, int flags, long position) ->
           open(id, file, flags, position);
       case FileStep.OpenObject(int id, int objectId, int flags, long position) -> {
@@ -204,6 +207,17 @@ public final class FileExecutor implements AutoCloseable {
       case FileStep.TakeLock(int fd, var lock) -> lock(fd, lock);
       case FileStep.TakeTerminal(int fd) ->
           inside.require("take the controlling terminal", Syscall.IOCTL, fd, Fcntl.TIOCSCTTY, 0);
+    }
+  }
+
+  private static void cut(String path, long size) throws CheckpointException {
+    try (Fd file = Fd.open(path, Fd.O_WRONLY, 0)) {
+      // A virtual file has no size of its own.
+      if (size > 0 || FileStat.of(file.number()).size() > 0) {
+        Kernel.call("cut " + path, Syscall.FTRUNCATE, file.number(), size);
+      }
+    } catch (SyscallException e) {
+      throw Inside.failure(e);
     }
   }
 

@@ -3,6 +3,7 @@ package dev.jcr.restore.files;
 import dev.jcr.image.v1.Description;
 import dev.jcr.image.v1.Descriptor;
 import dev.jcr.image.v1.EpollTarget;
+import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.FileLock;
 import dev.jcr.image.v1.Files;
 import dev.jcr.image.v1.InetSocket;
@@ -58,7 +59,14 @@ public record FilePlan(
   }
 
   public static FilePlan of(Files files) {
-    return new Planner(files).plan();
+    return of(files, ChangedFiles.NONE);
+  }
+
+  /// The same with files that may have changed.
+  ///
+  /// @param changed which files are cut to the size they had
+  public static FilePlan of(Files files, ChangedFiles changed) {
+    return new Planner(files, changed).plan();
   }
 
   /// The first number above all that the image uses, be it only as a name in an epoll.
@@ -77,6 +85,7 @@ public record FilePlan(
 
   private static final class Planner {
     private final Files files;
+    private final ChangedFiles changed;
     private final Map<Integer, Integer> lowestFd = new HashMap<>();
     private final Map<Integer, Integer> byFd = new HashMap<>();
     private final Map<Integer, Terminal> owned = new HashMap<>();
@@ -87,8 +96,9 @@ public record FilePlan(
     private final List<FileStep> last = new ArrayList<>();
     private final List<FileStep> timers = new ArrayList<>();
 
-    Planner(Files files) {
+    Planner(Files files, ChangedFiles changed) {
       this.files = files;
+      this.changed = changed;
       for (Descriptor descriptor : files.getDescriptorsList()) {
         lowestFd.merge(descriptor.getDescriptionId(), descriptor.getFd(), Math::min);
         byFd.put(descriptor.getFd(), descriptor.getDescriptionId());
@@ -175,6 +185,11 @@ public record FilePlan(
       switch (description.getKindCase()) {
         case REGULAR -> {
           RegularFile regular = description.getRegular();
+          FileIdentity file = regular.getFile();
+          if (regular.getObjectId() == 0
+              && changed.of(file.getPath()) == ChangedFiles.Policy.TRUNCATE) {
+            make.add(new FileStep.CutFile(file.getPath(), file.getSize()));
+          }
           make.add(
               regular.getObjectId() != 0
                   ? new FileStep.OpenObject(id, regular.getObjectId(), flags, position)

@@ -65,6 +65,14 @@ public sealed interface FileStep {
     }
   }
 
+  /// Takes away what was written behind the end that a file had.
+  record CutFile(String path, long size) implements FileStep {
+    @Override
+    public String describe() {
+      return "cut " + path + " to " + size + " bytes";
+    }
+  }
+
   record OpenRegular(int id, FileIdentity file, int flags, long position) implements FileStep {
     @Override
     public String describe() {
