@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.EnumSet;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.regex.Pattern;
@@ -63,6 +64,21 @@ class ResourceTableTest {
   }
 
   @Test
+  void everySilentLossIsShownByATestThatExists() throws IOException {
+    Set<String> cases = cases();
+    for (SilentLosses.Loss loss : SilentLosses.all()) {
+      for (String shown : loss.isText() ? List.<String>of() : loss.shown()) {
+        String[] words = shown.split("#", -1);
+        Path test = Path.of("src/test/java/dev/jcr/tests", words[0] + ".java");
+        boolean isTest =
+            Files.exists(test)
+                && (words.length == 1 || Files.readString(test).contains("void " + words[1] + "("));
+        assertThat(cases.contains(shown) || isTest).as("%s: %s", loss.what(), shown).isTrue();
+      }
+    }
+  }
+
+  @Test
   void theTableIsTheCommittedOne() throws IOException {
     String table = table(cases());
     if (Boolean.getBoolean("jcr.resources.write")) {
@@ -105,6 +121,29 @@ class ResourceTableTest {
                       .map(name -> "`" + name + "`")
                       .collect(Collectors.joining(", "))
                   : kind.proofs.getFirst())
+          .append(" |\n");
+    }
+    table.append(
+        """
+
+        ## What is lost in silence elsewhere
+
+        Each with the test that shows that it is kept or named, or what becomes of it.
+
+        | what | shown by |
+        | --- | --- |
+        """);
+    for (SilentLosses.Loss loss : SilentLosses.all()) {
+      table
+          .append("| ")
+          .append(loss.what())
+          .append(" | ")
+          .append(
+              loss.isText()
+                  ? loss.shown().getFirst()
+                  : loss.shown().stream()
+                      .map(name -> "`" + name + "`")
+                      .collect(Collectors.joining(", ")))
           .append(" |\n");
     }
     return table.toString();

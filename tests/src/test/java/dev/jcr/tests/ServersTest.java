@@ -59,6 +59,11 @@ class ServersTest {
             n -> "GET /" + n + " HTTP/1.1\r\nHost: jcr\r\n\r\n",
             n -> "\r\n\r\n" + n),
         new Server(
+            "nginx",
+            port -> List.of("sh", "-c", nginx(port)),
+            n -> "GET /" + n + " HTTP/1.1\r\nHost: jcr\r\n\r\n",
+            n -> "\r\n\r\n/" + n),
+        new Server(
             "java",
             port ->
                 List.of(
@@ -68,6 +73,26 @@ class ServersTest {
                     "" + port),
             line,
             line));
+  }
+
+  /// Writes a configuration in its folder and runs in one process.
+  private static String nginx(int port) {
+    String configuration =
+        """
+        daemon off; master_process off; pid pid; error_log stderr;
+        events {}
+        http {
+          access_log off;
+          client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
+          uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+          keepalive_requests 1000000000;
+          server { listen 127.0.0.1:%d; location / { return 200 $uri; } }
+        }
+        """
+            .formatted(port);
+    return "cat >nginx.conf <<'END'\n"
+        + configuration
+        + "END\nexec nginx -p \"$PWD\" -e stderr -c nginx.conf";
   }
 
   /// A connection that is used all the time.
