@@ -3,6 +3,7 @@ package dev.jcr.restore.files;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.v1.SharedObject;
+import dev.jcr.parasite.host.HostFacts;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Fcntl;
 import dev.jcr.parasite.linux.Fd;
@@ -11,6 +12,7 @@ import dev.jcr.parasite.linux.OpenFlags;
 import dev.jcr.parasite.linux.SharedMemory;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
+import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -25,7 +27,6 @@ final class Objects {
   private static final int PROT_READ_WRITE = 3;
   private static final int MAP_SHARED_ANONYMOUS = 0x21;
   private static final int PERMISSIONS = 07777;
-  private static final long PAGE = 4096;
   private static final Pattern NAMELESS = Pattern.compile("#[0-9]+");
   private static final long UTIME_OMIT = 0x3ffffffe;
 
@@ -120,13 +121,24 @@ final class Objects {
       }
     }
     long address = inside.calls().require("attach System V segment " + id, Syscall.SHMAT, id, 0, 0);
-    long end = address + (object.getSize() + PAGE - 1) / PAGE * PAGE;
+    long end = address + wholePages(object);
     int fd =
         inside.open(
             "/proc/" + inside.pid() + "/map_files/%x-%x".formatted(address, end),
             Fd.O_RDWR | Fd.O_CLOEXEC);
     inside.require("detach System V segment " + id, Syscall.SHMDT, address);
     return fd;
+  }
+
+  /// What a mapping of all of it takes, in bytes.
+  private static long wholePages(SharedObject object) throws CheckpointException {
+    try {
+      long page = HostFacts.pageSize();
+      return Math.max(page, (object.getSize() + page - 1) / page * page);
+    } catch (IOException e) {
+      throw new CheckpointException(
+          Outcome.FAILED, "cannot read the page size: " + e.getMessage(), e);
+    }
   }
 
   /// With a chosen id: `/proc/sys/kernel/shm_next_id`, proc_sys_kernel(5).
@@ -188,7 +200,7 @@ final class Objects {
   /// Memory of a shared anonymous mapping has no call that opens it: it is mapped for a moment and
   /// opened by /proc/PID/map_files.
   private int anonymous(SharedObject object) throws CheckpointException {
-    long size = Math.max(PAGE, (object.getSize() + PAGE - 1) / PAGE * PAGE);
+    long size = wholePages(object);
     long address =
         inside
             .calls()
