@@ -149,7 +149,7 @@ final class DemoCommand implements Callable<Integer> {
 
   /// Runs a verb of this very jcr and shows what it prints, indented.
   private int verb(Path work, String... arguments) throws IOException, InterruptedException {
-    List<String> command = new ArrayList<>(launcher());
+    List<String> command = new ArrayList<>(Launcher.words());
     command.addAll(List.of(arguments));
     // A file and not a pipe: nothing waits for a process that keeps the other end open.
     Path output = work.resolve("output");
@@ -162,19 +162,6 @@ final class DemoCommand implements Callable<Integer> {
             .waitFor();
     Files.readAllLines(output).forEach(line -> spec.commandLine().getOut().println("   " + line));
     return exitCode;
-  }
-
-  private static List<String> launcher() {
-    String launcher = System.getProperty("jcr.launcher");
-    if (launcher != null) {
-      return List.of(launcher);
-    }
-    return List.of(
-        System.getProperty("java.home") + "/bin/java",
-        "--enable-native-access=ALL-UNNAMED",
-        "-cp",
-        System.getProperty("java.class.path"),
-        Main.class.getName());
   }
 
   /// The whole lines so far; the last one may still be in writing.

@@ -2,6 +2,8 @@ package dev.jcr.cli;
 
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.restore.ConnectionChanges;
 import dev.jcr.restore.CpuVerdict;
 import dev.jcr.restore.FileChanges;
@@ -11,6 +13,7 @@ import dev.jcr.restore.RestoredProcess;
 import dev.jcr.restore.RestoredProcess.Timing;
 import dev.jcr.restore.files.ChangedFiles;
 import dev.jcr.restore.files.ChangedFiles.Policy;
+import dev.jcr.restore.lazy.LazyServer;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.net.InetAddress;
@@ -19,6 +22,7 @@ import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;
@@ -44,6 +48,7 @@ import picocli.CommandLine.Spec;
     footer = {
       "  jcr restore job.jcr               run it on, in the foreground",
       "  jcr restore job.jcr -d            print its pid and return",
+      "  jcr restore job.jcr --lazy-pages  run it at once, its memory comes on demand",
       "  jcr restore job.jcr --dry-run     show what would be done, without doing it"
     })
 final class RestoreCommand implements Callable<Integer> {
@@ -57,6 +62,9 @@ final class RestoreCommand implements Callable<Integer> {
 
   @ArgGroup(validate = false, heading = "%nFiles:%n")
   private FileOptions files = new FileOptions();
+
+  @ArgGroup(validate = false, heading = "%nMemory:%n")
+  private MemoryOptions memory = new MemoryOptions();
 
   @ArgGroup(validate = false, heading = "%nNetwork:%n")
   private NetworkOptions network = new NetworkOptions();
@@ -141,6 +149,38 @@ final class RestoreCommand implements Callable<Integer> {
         Outcome.USAGE, "cannot read the command line: " + what + "; see jcr restore --help");
   }
 
+  static final class MemoryOptions {
+    @Option(
+        names = "--lazy-pages",
+        description =
+            "Let it run at once; its private memory comes when it is touched, and in the background"
+                + " until all is there. Needs CAP_SYS_PTRACE. The image must stay until then.")
+    private boolean lazy;
+
+    @Option(
+        names = "--resume",
+        paramLabel = "PID",
+        description =
+            "Do not restore: go on giving process PID the pages of this image, after the jcr that"
+                + " did was killed or stopped at a damaged page. With -d in the background.")
+    private @Nullable Integer resume;
+
+    @Option(
+        names = "--prefetch-rate",
+        paramLabel = "MIB",
+        description =
+            "MiB a second that come before they are touched; 0 for none, without this option as many"
+                + " as can be.")
+    private @Nullable Long rate;
+
+    long bytesPerSecond() {
+      return rate == null ? Long.MAX_VALUE : rate << 20;
+    }
+
+    @Option(names = "--background", hidden = true)
+    private boolean background;
+  }
+
   static final class NetworkOptions {
     @Option(
         names = "--tcp-established",
@@ -185,8 +225,15 @@ final class RestoreCommand implements Callable<Integer> {
             process.detach,
             network.changes(),
             files.changes(),
-            false);
+            false,
+            memory.lazy
+                ? Optional.of(new RestoreOptions.LazyMemory(memory.bytesPerSecond()))
+                : Optional.empty());
     PrintWriter out = spec.commandLine().getOut();
+    PrintWriter err = spec.commandLine().getErr();
+    if (memory.resume != null) {
+      return resume(memory.resume, out, err);
+    }
     if (process.dryRun) {
       List<String> steps = Restore.describePlan(options);
       CpuVerdict cpu = Restore.cpu(options);
@@ -200,12 +247,18 @@ final class RestoreCommand implements Callable<Integer> {
     }
     RestoredProcess restored = Restore.run(options);
     long microseconds = restored.timings().stream().mapToLong(Timing::microseconds).sum();
-    spec.commandLine()
-        .getErr()
-        .println(
-            "jcr: restored process %d in %s (CPU: %s)"
-                .formatted(restored.pid(), Units.microseconds(microseconds), restored.cpu()));
-    restored.notes().forEach(note -> spec.commandLine().getErr().println("jcr: note: " + note));
+    err.println(
+        "jcr: restored process %d in %s (CPU: %s)"
+            .formatted(restored.pid(), Units.microseconds(microseconds), restored.cpu()));
+    restored
+        .lazy()
+        .ifPresent(server ->
+            err.println(
+                "jcr: it runs since %s; %s of its memory come on demand"
+                    .formatted(
+                        Units.microseconds(restored.untilItRan()),
+                        Units.bytes(server.report().bytes()))));
+    restored.notes().forEach(note -> err.println("jcr: note: " + note));
     if (json) {
       out.println(json(restored));
     } else if (process.detach) {
@@ -216,11 +269,55 @@ final class RestoreCommand implements Callable<Integer> {
       writePid(process.pidFile, restored.pid());
     }
     if (process.detach) {
+      if (restored.lazy().isPresent()) {
+        LazyPages.handOver(
+            restored.lazy().get(), directory, restored.pid(), memory.bytesPerSecond(), err);
+      }
       return ExitCode.OK;
     }
-    try (ForwardedSignals _ = ForwardedSignals.to(restored)) {
-      return restored.waitFor();
+    if (restored.lazy().isPresent()) {
+      serve(restored.lazy().get(), restored.pid(), out, err);
     }
+    try (ForwardedSignals _ = ForwardedSignals.to(restored)) {
+      int exitCode = restored.waitFor();
+      if (restored.lazy().isPresent()) {
+        // A child that it left may still wait for pages.
+        LazyPages.serve(restored.lazy().get());
+      }
+      return exitCode;
+    }
+  }
+
+  /// Says when all is there; failures come from waiting for the process, which is stopped then.
+  private void serve(LazyServer server, int pid, PrintWriter out, PrintWriter err) {
+    Thread.ofPlatform()
+        .daemon()
+        .name("jcr-lazy")
+        .start(() -> {
+          try {
+            LazyPages.serve(server)
+                .ifPresent(report -> LazyPages.print(pid, report, json, out, err));
+          } catch (CheckpointException _) {
+            // Told by waitFor().
+          }
+        });
+  }
+
+  private int resume(int pid, PrintWriter out, PrintWriter err) throws CheckpointException {
+    if (memory.rate != null && (memory.rate < 0 || memory.rate > 1 << 20)) {
+      throw LazyPages.usage("--prefetch-rate: not " + memory.rate);
+    }
+    if (memory.lazy || process.leaveStopped || process.dryRun) {
+      throw LazyPages.usage("--resume does not restore anything");
+    }
+    if (process.detach) {
+      return LazyPages.inBackground(directory, pid, memory.bytesPerSecond(), err);
+    }
+    if (memory.background) {
+      // It outlives the terminal from which the restore was started.
+      Kernel.raw(Syscall.SETSID);
+    }
+    return LazyPages.resume(directory, pid, memory.bytesPerSecond(), json, out, err);
   }
 
   private static void writePid(Path file, int pid) throws CheckpointException {
@@ -255,6 +352,8 @@ final class RestoreCommand implements Callable<Integer> {
     return cpu(restored.cpu())
         .put("pid", restored.pid())
         .put("timings_us", timings)
+        .put("until_it_ran_us", restored.untilItRan())
+        .put("lazy_bytes", restored.lazy().map(server -> server.report().bytes()).orElse(0L))
         .putStrings("notes", restored.notes());
   }
 }

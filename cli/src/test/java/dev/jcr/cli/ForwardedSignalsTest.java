@@ -7,7 +7,9 @@ import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.restore.CpuVerdict;
 import dev.jcr.restore.RestoredProcess;
+import dev.jcr.restore.lazy.LazyServer;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
@@ -40,6 +42,16 @@ final class ForwardedSignalsTest {
     @Override
     public CpuVerdict cpu() {
       return new CpuVerdict(Set.of(), true);
+    }
+
+    @Override
+    public long untilItRan() {
+      return 1;
+    }
+
+    @Override
+    public Optional<LazyServer> lazy() {
+      return Optional.empty();
     }
 
     @Override

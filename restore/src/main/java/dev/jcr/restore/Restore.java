@@ -17,10 +17,13 @@ import dev.jcr.parasite.ptrace.TracerThread;
 import dev.jcr.parasite.ptrace.WaitStatus;
 import dev.jcr.restore.files.ChangedFiles;
 import dev.jcr.restore.files.FileCheck;
+import dev.jcr.restore.lazy.LazyRanges;
+import dev.jcr.restore.lazy.LazyServer;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /// Restores one process. The entry point of the module.
@@ -47,54 +50,81 @@ public final class Restore {
   public static RestoredProcess run(
       RestoreOptions options, RestoreGate gate, @Nullable Staging staging)
       throws CheckpointException {
-    try (ImageReader image = ImageReader.open(options.directory())) {
-      if (!options.verified()) {
+    long begin = System.nanoTime();
+    ImageReader image = ImageReader.open(options.directory());
+    boolean taken = false;
+    try {
+      if (!options.verified() && options.lazy().isEmpty()) {
         image.verifyPages();
       }
       ProcessState state = options.applied(image.state());
       ChangedFiles changed = options.files().changed();
-      RestorePlan.Steps steps = RestorePlan.of(state, image.pagemap(), changed);
+      LazyRanges lazy = lazy(options, state, image);
+      RestorePlan.Steps steps = RestorePlan.of(state, image.pagemap(), changed, lazy);
       Host host = HostFacts.read().build();
       HostCheck.require(options.directory().toString(), HostCheck.problems(state, host, changed));
       FileCheck.require(state.getFiles(), changed);
       Staging.Session<RestoredProcess> work =
-          handed -> execute(options, gate, image, state, steps, host, handed);
-      return staging == null
-          ? TracerThread.run(() -> work.run(null))
-          : staging.run(state, image.pages(), work);
+          handed -> {
+            try (RestoreSession session =
+                new RestoreSession(image, state, host, !options.detach(), handed, lazy)) {
+              return execute(options, gate, session, steps, CpuVerdict.of(state, host), begin);
+            }
+          };
+      RestoredProcess restored =
+          staging == null
+              ? TracerThread.run(() -> work.run(null))
+              : staging.run(state, image.pages(), work);
+      taken = restored.lazy().isPresent();
+      return restored;
     } catch (IOException e) {
       throw new CheckpointException(
           Outcome.FAILED, "cannot restore " + options.directory() + ": " + e.getMessage(), e);
+    } finally {
+      if (!taken) {
+        image.close();
+      }
     }
+  }
+
+  private static LazyRanges lazy(RestoreOptions options, ProcessState state, ImageReader image) {
+    return options.lazy().isPresent() ? LazyRanges.of(state, image.pagemap()) : LazyRanges.NONE;
   }
 
   private static RestoredProcess execute(
       RestoreOptions options,
       RestoreGate gate,
-      ImageReader image,
-      ProcessState state,
+      RestoreSession session,
       RestorePlan.Steps steps,
-      Host host,
-      Staging.@Nullable Handed staged)
+      CpuVerdict verdict,
+      long begin)
       throws CheckpointException {
-    try (RestoreSession session =
-        new RestoreSession(image, state, host, !options.detach(), staged)) {
-      session.run(steps.create());
-      session.run(steps.build());
-      session.run(steps.finish());
-      int pid = image.state().getIdentity().getPid();
-      if (!gate.mayRun(pid, session.timings())) {
-        throw new CheckpointException(
-            Outcome.FAILED, "cannot restore " + options.directory() + ": it was called off");
-      }
-      session.run(steps.last());
-      int group = Foreground.group(pid);
-      if (!options.detach() && !options.leaveStopped()) {
-        Foreground.give(group);
-      }
-      session.thaw(options.leaveStopped());
-      return new Child(pid, group, session.timings(), session.notes(), CpuVerdict.of(state, host));
+    session.run(steps.create());
+    session.run(steps.build());
+    session.run(steps.finish());
+    int pid = session.pid();
+    if (!gate.mayRun(pid, session.timings())) {
+      throw new CheckpointException(
+          Outcome.FAILED, "cannot restore " + options.directory() + ": it was called off");
     }
+    session.run(steps.last());
+    int group = Foreground.group(pid);
+    if (!options.detach() && !options.leaveStopped()) {
+      Foreground.give(group);
+    }
+    options
+        .lazy()
+        .ifPresent(
+            memory -> session.server().ifPresent(server -> server.prefetch(memory.prefetchRate())));
+    session.thaw(options.leaveStopped());
+    return new Child(
+        pid,
+        group,
+        session.timings(),
+        session.notes(),
+        verdict,
+        (System.nanoTime() - begin) / 1000,
+        session.server());
   }
 
   /// Whether this host could take a process up, as far as that can be told without its whole state:
@@ -126,12 +156,22 @@ public final class Restore {
     try (ImageReader image = ImageReader.open(options.directory())) {
       RestorePlan.Steps steps =
           RestorePlan.of(
-              options.applied(image.state()), image.pagemap(), options.files().changed());
+              options.applied(image.state()),
+              image.pagemap(),
+              options.files().changed(),
+              lazy(options, image.state(), image));
       return steps.all().map(RestoreStep::describe).toList();
     }
   }
 
-  private record Child(int pid, int group, List<Timing> timings, List<String> notes, CpuVerdict cpu)
+  private record Child(
+      int pid,
+      int group,
+      List<Timing> timings,
+      List<String> notes,
+      CpuVerdict cpu,
+      long untilItRan,
+      Optional<LazyServer> lazy)
       implements RestoredProcess {
     private static final int WUNTRACED = 2;
     private static final int SIGCONT = 18;
@@ -171,7 +211,11 @@ public final class Restore {
 
     /// The terminal stopped it (^Z, or reading in the background): jcr stops as well, so that the
     /// shell sees its job stop, and both go on together.
-    private void stopped(int signal) {
+    private void stopped(int signal) throws CheckpointException {
+      Optional<CheckpointException> damaged = lazy.flatMap(LazyServer::failure);
+      if (damaged.isPresent()) {
+        throw damaged.get();
+      }
       boolean background = signal == SIGTTIN || signal == SIGTTOU;
       if (signal != SIGTSTP && !background) {
         return;

@@ -2,6 +2,7 @@ package dev.jcr.restore;
 
 import dev.jcr.image.v1.ProcessState;
 import java.nio.file.Path;
+import java.util.Optional;
 
 /// What to restore and how.
 ///
@@ -12,13 +13,33 @@ import java.nio.file.Path;
 /// @param connections what becomes of the image's TCP connections
 /// @param files which files are elsewhere, or may have changed
 /// @param verified the page contents were checked a moment ago, by this jcr
+/// @param lazy private memory comes on demand, and is checked as it comes; somebody must serve it
+///   ([RestoredProcess#lazy])
 public record RestoreOptions(
     Path directory,
     boolean leaveStopped,
     boolean detach,
     ConnectionChanges connections,
     FileChanges files,
-    boolean verified) {
+    boolean verified,
+    Optional<LazyMemory> lazy) {
+  /// With all pages there before it runs.
+  public RestoreOptions(
+      Path directory,
+      boolean leaveStopped,
+      boolean detach,
+      ConnectionChanges connections,
+      FileChanges files,
+      boolean verified) {
+    this(directory, leaveStopped, detach, connections, files, verified, Optional.empty());
+  }
+
+  /// Memory that comes on demand.
+  ///
+  /// @param prefetchRate bytes a second that are fetched before anybody asks; 0 for none,
+  ///   Long.MAX_VALUE for as many as can be
+  public record LazyMemory(long prefetchRate) {}
+
   /// With connections and files as they are in the image.
   public RestoreOptions(Path directory, boolean leaveStopped, boolean detach) {
     this(directory, leaveStopped, detach, ConnectionChanges.NONE, FileChanges.NONE, false);

@@ -21,6 +21,7 @@ import dev.jcr.restore.files.ChangedFiles;
 import dev.jcr.restore.files.FileCopies;
 import dev.jcr.restore.files.FilePlan;
 import dev.jcr.restore.files.FileStep;
+import dev.jcr.restore.lazy.LazyRanges;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -60,13 +61,14 @@ final class RestorePlan {
   }
 
   static Steps of(ProcessState state, Pagemap pagemap) throws CheckpointException {
-    return of(state, pagemap, ChangedFiles.NONE);
+    return of(state, pagemap, ChangedFiles.NONE, LazyRanges.NONE);
   }
 
   /// The steps, with files that may have changed.
   ///
   /// @param changed what is to be done about them
-  static Steps of(ProcessState state, Pagemap pagemap, ChangedFiles changed)
+  /// @param lazy what comes on demand
+  static Steps of(ProcessState state, Pagemap pagemap, ChangedFiles changed, LazyRanges lazy)
       throws CheckpointException {
     List<Vma> vmas = state.getMemory().getVmasList();
     long gap = gap(vmas);
@@ -125,10 +127,15 @@ final class RestorePlan {
         finishVmas.add(new RestoreStep.FinishVma(vma, writable));
       }
     }
-    build.add(new RestoreStep.FillPages(pages));
+    build.add(
+        new RestoreStep.FillPages(lazy.bytes() == 0 ? pages : pages - lazy.bytes() / pageSize));
     build.addAll(finishVmas);
     if (state.getMemory().getTagsCount() > 0) {
       build.add(new RestoreStep.TagMemory(state.getMemory().getTagsList()));
+    }
+    boolean onDemand = lazy.bytes() > 0;
+    if (onDemand) {
+      build.add(new RestoreStep.OpenUserfault());
     }
     build.add(new RestoreStep.SetLayout(state.getMemory(), state.getIdentity().getExecutable()));
     addFiles(build, files.descriptors());
@@ -149,6 +156,9 @@ final class RestorePlan {
     finish.add(new RestoreStep.ProvePages());
     finish.add(new RestoreStep.RegisterRseq(threads));
     finish.add(new RestoreStep.ProveMappings());
+    if (onDemand) {
+      finish.add(new RestoreStep.ServePages(lazy));
+    }
     Arch arch = state.getHost().getArch();
     boolean stopped = state.getSignals().getStoppedBy() != 0;
     if (stopped) {

@@ -37,6 +37,7 @@ import dev.jcr.parasite.linux.PageScan;
 import dev.jcr.parasite.linux.Prctl;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
+import dev.jcr.parasite.linux.Userfault;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.procfs.Smaps;
 import dev.jcr.parasite.ptrace.Ptrace;
@@ -52,6 +53,9 @@ import dev.jcr.parasite.stub.StubProgram;
 import dev.jcr.restore.RestoredProcess.Timing;
 import dev.jcr.restore.files.FileCopies;
 import dev.jcr.restore.files.FileExecutor;
+import dev.jcr.restore.lazy.ImageBlocks;
+import dev.jcr.restore.lazy.LazyRanges;
+import dev.jcr.restore.lazy.LazyServer;
 import dev.jcr.restore.memory.AddressSpace;
 import dev.jcr.restore.memory.PageFiller;
 import dev.jcr.restore.threads.RegisterLoader;
@@ -103,6 +107,7 @@ final class RestoreSession implements AutoCloseable {
   private final Host host;
   private final boolean foreground;
   private final Staging.@Nullable Handed staged;
+  private final LazyRanges lazy;
   private final List<Timing> timings = new ArrayList<>();
   private final FileCopies copies = new FileCopies();
   private final List<Tracee> born = new ArrayList<>();
@@ -115,23 +120,37 @@ final class RestoreSession implements AutoCloseable {
   private @Nullable ThreadBuilder threadBuilder;
   private @Nullable AddressSpace space;
   private @Nullable FileExecutor files;
+  private @Nullable Userfault userfault;
+  private @Nullable LazyServer server;
   private boolean done;
 
   /// @param state the image's, with what is to be other
   /// @param foreground the process takes over jcr's terminal
   /// @param staged pages that are in place already; only for a detached process
+  /// @param lazy what comes on demand
   RestoreSession(
       ImageReader image,
       ProcessState state,
       Host host,
       boolean foreground,
-      Staging.@Nullable Handed staged) {
+      Staging.@Nullable Handed staged,
+      LazyRanges lazy) {
     this.staged = staged;
+    this.lazy = lazy;
     this.stubPid = staged == null ? 0 : staged.stubPid();
     this.image = image;
     this.state = state;
     this.host = host;
     this.foreground = foreground;
+  }
+
+  int pid() {
+    return state.getIdentity().getPid();
+  }
+
+  /// Who serves the pages that come on demand; it has taken the image over.
+  Optional<LazyServer> server() {
+    return Optional.ofNullable(server);
   }
 
   List<Timing> timings() {
@@ -279,8 +298,45 @@ final class RestoreSession implements AutoCloseable {
           builder.registerRseq(thread, inside(thread.getTid()));
         }
       }
+      case RestoreStep.OpenUserfault _ -> userfault = openUserfault();
+      case RestoreStep.ServePages(var ranges) -> {
+        if (userfault == null) {
+          throw new IllegalStateException("no userfaultfd yet");
+        }
+        server =
+            LazyServer.start(
+                process().tid(), userfault, ranges, new ImageBlocks(image), image.digest());
+        userfault = null;
+      }
       case RestoreStep.TagMemory(var runs) -> tagMemory(runs);
       case RestoreStep.ProveMappings _ -> proveMappings();
+    }
+  }
+
+  /// userfaultfd(2) belongs to the memory of its caller. Not UFFD_USER_MODE_ONLY: the kernel
+  /// touches missing pages as well, as in read(2).
+  private Userfault openUserfault() throws CheckpointException, IOException {
+    long result = process().call(Syscall.USERFAULTFD, Fd.O_CLOEXEC | Userfault.NONBLOCK);
+    if (Kernel.isError(result)) {
+      throw new CheckpointException(
+          result == -Errno.EPERM ? Outcome.PERMISSION : Outcome.FAILED,
+          ("cannot make a userfaultfd: %s; pages on demand need CAP_SYS_PTRACE, restore without"
+                  + " --lazy-pages")
+              .formatted(Errno.describe((int) -result)));
+    }
+    try (Fd pidFd = Fd.ofProcess(process().tid())) {
+      Userfault made = new Userfault(Fd.duplicateOf(pidFd, (int) result).orElseThrow());
+      process().require("close a userfaultfd", Syscall.CLOSE, result);
+      try {
+        made.servePages();
+      } catch (SyscallException e) {
+        made.close();
+        throw new CheckpointException(
+            e.errno() == Errno.EPERM ? Outcome.PERMISSION : Outcome.UNSUPPORTED,
+            e.getMessage() + "; restore without --lazy-pages",
+            e);
+      }
+      return made;
     }
   }
 
@@ -370,7 +426,7 @@ final class RestoreSession implements AutoCloseable {
 
   /// Stored pages that are not in place yet.
   private List<Piece> missing(PageFiller filler) {
-    return filler.missing(staged == null ? new Ranges() : staged.pages());
+    return filler.missing(staged == null ? lazy.pages() : staged.pages());
   }
 
   /// The parent of a task is a thread: its end would send the parent-death signal. This one lasts
@@ -966,6 +1022,9 @@ final class RestoreSession implements AutoCloseable {
 
   @Override
   public void close() throws CheckpointException {
+    if (userfault != null) {
+      userfault.close();
+    }
     if (!done && !born.isEmpty()) {
       Kernel.raw(Syscall.KILL, born.getLast().tid(), SIGKILL);
       // Threads first: the leader's end is seen only after theirs.
@@ -974,6 +1033,9 @@ final class RestoreSession implements AutoCloseable {
           // Its exit on the way.
         }
       }
+    }
+    if (!done && server != null) {
+      server.close();
     }
     if (process != null) {
       process.memory().close();

@@ -12,6 +12,7 @@ import dev.jcr.image.v1.Timers;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.Zombie;
 import dev.jcr.restore.files.FileStep;
+import dev.jcr.restore.lazy.LazyRanges;
 import java.util.List;
 
 /// One step of a plan. Steps are values: a plan can be printed, compared and tested without a
@@ -125,6 +126,24 @@ public sealed interface RestoreStep {
     @Override
     public String describe() {
       return "fill " + objects.size() + " shared objects";
+    }
+  }
+
+  /// Makes a userfaultfd in the process, while it has the right to, and takes it over.
+  record OpenUserfault() implements RestoreStep {
+    @Override
+    public String describe() {
+      return "make a userfaultfd";
+    }
+  }
+
+  /// Registers what comes on demand, and begins to serve it. After the proof, which shows the
+  /// mappings as they are without.
+  record ServePages(LazyRanges ranges) implements RestoreStep {
+    @Override
+    public String describe() {
+      return "serve %d KiB of %d mappings on demand"
+          .formatted(ranges.bytes() >> 10, ranges.mappings().size());
     }
   }
 

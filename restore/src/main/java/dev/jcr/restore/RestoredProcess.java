@@ -1,7 +1,9 @@
 package dev.jcr.restore;
 
 import dev.jcr.image.CheckpointException;
+import dev.jcr.restore.lazy.LazyServer;
 import java.util.List;
+import java.util.Optional;
 
 /// A process that runs again, as a child of jcr.
 public interface RestoredProcess {
@@ -15,6 +17,13 @@ public interface RestoredProcess {
 
   /// How this CPU compares with the first.
   CpuVerdict cpu();
+
+  /// From the first look at the image to the process's first instruction, in microseconds.
+  long untilItRan();
+
+  /// Who serves its pages, where they come on demand; until it is done or has a successor, it must
+  /// not be closed and this JVM must not end.
+  Optional<LazyServer> lazy();
 
   /// Waits for its end: its exit code, or 128 + signal number.
   int waitFor() throws CheckpointException;

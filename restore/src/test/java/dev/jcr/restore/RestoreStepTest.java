@@ -20,6 +20,7 @@ import dev.jcr.image.v1.Timers;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.Zombie;
 import dev.jcr.restore.files.FileStep;
+import dev.jcr.restore.lazy.LazyRanges;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
@@ -125,6 +126,9 @@ class RestoreStepTest {
                     TagRun.newBuilder().setTags(ByteString.copyFrom(new byte[128])).build(),
                     TagRun.newBuilder().setTags(ByteString.copyFrom(new byte[256])).build())),
             "tags of 12 KiB of memory"),
+        Arguments.of(new RestoreStep.OpenUserfault(), "make a userfaultfd"),
+        Arguments.of(
+            new RestoreStep.ServePages(LazyRanges.NONE), "serve 0 KiB of 0 mappings on demand"),
         Arguments.of(new RestoreStep.ProveMappings(), "read back and compare the mappings"));
   }
 

@@ -23,6 +23,7 @@ import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.BasicFileAttributes;
 import java.security.MessageDigest;
 import java.util.Arrays;
+import java.util.HexFormat;
 import java.util.Set;
 
 /// An image that was checked: digests, version, encoding and meaning of everything but the page
@@ -127,6 +128,11 @@ public final class ImageReader implements AutoCloseable {
 
   public ProcessState state() {
     return state;
+  }
+
+  /// SHA-256 of the manifest's message, in hexadecimal: tells this image from every other one.
+  public String digest() {
+    return HexFormat.of().formatHex(ManifestFile.sha256(manifest.toByteArray()));
   }
 
   /// Which pages there are; those of parent images as if they were in this one.

@@ -35,7 +35,7 @@ public final class KeeperProgram {
 
   /// A system call with constant arguments.
   @SuppressWarnings("ArrayRecordComponent") // never compared
-  private record Call(Syscall number, long... arguments) {}
+  record Call(Syscall number, long... arguments) {}
 
   private KeeperProgram() {}
 
@@ -123,7 +123,7 @@ public final class KeeperProgram {
     return elf.array();
   }
 
-  private static void code(boolean arm, Arch arch, Call call, ByteBuffer to) {
+  static void code(boolean arm, Arch arch, Call call, ByteBuffer to) {
     if (arm) {
       for (int i = 0; i < call.arguments.length; i++) {
         move(i, call.arguments[i], to);
@@ -145,7 +145,7 @@ public final class KeeperProgram {
   }
 
   /// movz, then movk for the upper halves.
-  private static void move(int register, long value, ByteBuffer to) {
+  static void move(int register, long value, ByteBuffer to) {
     for (int half = 0; half < 4; half++) {
       int bits = (int) ((value >>> (16 * half)) & 0xffff);
       int operation = half == 0 ? 0xd2800000 : 0xf2800000;

@@ -1,0 +1,4 @@
+@NullMarked
+package dev.jcr.restore.lazy;
+
+import org.jspecify.annotations.NullMarked;
