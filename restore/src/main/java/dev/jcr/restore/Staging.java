@@ -21,6 +21,7 @@ import dev.jcr.parasite.stub.StubProgram;
 import dev.jcr.restore.memory.PageFiller;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -40,15 +41,25 @@ public final class Staging implements AutoCloseable {
   private static final int MAP_FIXED_NOREPLACE = 0x100000;
   private static final int MAP_NORESERVE = 0x4000;
   private static final int MADV_DONTNEED = 4;
+  private static final int MADV_NOHUGEPAGE = 15;
 
   private final TracerThread thread;
   private final Stub stub;
 
-  /// By the flags of mmap(2).
-  private final Map<Integer, Ranges> mapped;
+  private final Map<Like, Ranges> mapped;
 
   private Ranges staged = new Ranges();
   private boolean handedOver;
+
+  /// What a mapping here and one of the image must have in common.
+  ///
+  /// @param flags of mmap(2)
+  /// @param smallPages MADV_NOHUGEPAGE
+  private record Like(int flags, boolean smallPages) {
+    static Like of(Vma vma) {
+      return new Like(vma.getFlags(), vma.getVmFlagsList().contains("nh"));
+    }
+  }
 
   /// A stopped process of jcr's own.
   private record Stub(
@@ -92,7 +103,7 @@ public final class Staging implements AutoCloseable {
       Ranges kept,
       Ranges pages) {}
 
-  private Staging(TracerThread thread, Stub stub, Map<Integer, Ranges> mapped) {
+  private Staging(TracerThread thread, Stub stub, Map<Like, Ranges> mapped) {
     this.thread = thread;
     this.stub = stub;
     this.mapped = mapped;
@@ -118,7 +129,7 @@ public final class Staging implements AutoCloseable {
   private static Staging begin(TracerThread thread, List<Vma> vmas)
       throws CheckpointException, IOException {
     Stub stub = Stub.start(RestorePlan.gap(vmas));
-    Map<Integer, Ranges> mapped = new TreeMap<>();
+    Map<Like, Ranges> mapped = new LinkedHashMap<>();
     try {
       long end = 0;
       for (Vma vma : vmas) {
@@ -139,7 +150,13 @@ public final class Staging implements AutoCloseable {
                     -1,
                     0);
         if (at == vma.getStart()) {
-          mapped.computeIfAbsent(vma.getFlags(), _ -> new Ranges()).add(at, end);
+          Like like = Like.of(vma);
+          if (like.smallPages()) {
+            // Before the contents, which would come in huge ones.
+            stub.process()
+                .require("advise staged pages", Syscall.MADVISE, at, length, MADV_NOHUGEPAGE);
+          }
+          mapped.computeIfAbsent(like, _ -> new Ranges()).add(at, end);
         } else if (!Kernel.isError(at)) {
           stub.process().call(Syscall.MUNMAP, at, length);
         }
@@ -230,7 +247,7 @@ public final class Staging implements AutoCloseable {
   private Handed hand(List<Vma> vmas) throws CheckpointException {
     Ranges kept = new Ranges();
     for (Vma vma : vmas) {
-      Ranges same = mapped.get(vma.getFlags());
+      Ranges same = mapped.get(Like.of(vma));
       if (isStageable(vma) && same != null) {
         Ranges.of(vma.getStart(), vma.getEnd()).and(same).forEach(kept::add);
       }

@@ -201,17 +201,13 @@ public final class AddressSpace {
               .formatted(
                   start, end, vma.hasFile() ? " of " + vma.getFile().getPath() : "", reason));
     }
-    smallPages(vma);
+    smallPages(vma, start, end);
   }
 
   /// Before the contents: a page written into a mapping that may have huge ones takes a huge one.
-  private void smallPages(Vma vma) throws CheckpointException {
+  private void smallPages(Vma vma, long start, long end) throws CheckpointException {
     if (vma.getVmFlagsList().contains("nh")) {
-      advise(
-          "0x%x-0x%x".formatted(vma.getStart(), vma.getEnd()),
-          vma.getStart(),
-          vma.getEnd() - vma.getStart(),
-          MADV_NOHUGEPAGE);
+      advise("0x%x-0x%x".formatted(start, end), start, end - start, MADV_NOHUGEPAGE);
     }
   }
 
@@ -228,7 +224,7 @@ public final class AddressSpace {
         vma.getStart(),
         vma.getEnd() - vma.getStart(),
         vma.getProtection());
-    smallPages(vma);
+    smallPages(vma, vma.getStart(), vma.getEnd());
   }
 
   /// Mappings of one file follow each other: the last file stays open.
