@@ -17,12 +17,15 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.locks.LockSupport;
 
 /// Puts a connection into a new socket, tcp(7) and `net/ipv4/tcp.c`. Between [#make] and [#start]
 /// the socket is in repair mode: nothing leaves it, and closing it is noticed by nobody.
 public final class ConnectionMaker {
   private static final int PIECE = 64 * 1024;
   private static final int ROOM = 64 * 1024;
+  private static final long PATIENCE_NANOS = 2_000_000_000L;
+  private static final long PAUSE_NANOS = 1_000_000;
 
   private ConnectionMaker() {}
 
@@ -227,21 +230,29 @@ public final class ConnectionMaker {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment piece = arena.allocate(PIECE);
       int done = 0;
+      long deadline = System.nanoTime() + PATIENCE_NANOS;
       while (done < data.size()) {
         int length = Math.min(PIECE, data.size() - done);
         MemorySegment.copy(
             data.substring(done, done + length).toByteArray(), 0, piece, JAVA_BYTE, 0, length);
-        done +=
-            (int)
-                Kernel.call(
-                    "fill a queue of " + data.size() + " bytes",
-                    Syscall.SENDTO,
-                    fd,
-                    piece.address(),
-                    length,
-                    Sockets.MSG_DONTWAIT | Sockets.MSG_NOSIGNAL,
-                    0,
-                    0);
+        long sent =
+            Kernel.raw(
+                Syscall.SENDTO,
+                fd,
+                piece.address(),
+                length,
+                Sockets.MSG_DONTWAIT | Sockets.MSG_NOSIGNAL,
+                0,
+                0);
+        if (sent == -Errno.EAGAIN && System.nanoTime() < deadline) {
+          // There is room, see above: the kernel is short of memory for sockets at this moment.
+          LockSupport.parkNanos(PAUSE_NANOS);
+        } else if (Kernel.isError(sent)) {
+          throw new SyscallException(
+              "fill a queue of " + data.size() + " bytes", Syscall.SENDTO, (int) -sent);
+        } else {
+          done += (int) sent;
+        }
       }
     }
   }
