@@ -14,7 +14,6 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /// Every self-checking target: undisturbed, dumped with `-R`, dumped and restored, and that three
 /// times in a row. Each time what /proc shows must be the same before and after.
-@Tag("process")
 @Timeout(180)
 class TargetProgramsTest {
   private static final String LARGE_FILE =
@@ -204,6 +203,7 @@ class TargetProgramsTest {
     return wanted().filter(program -> !program.pending);
   }
 
+  @Tag("process")
   @ParameterizedTest
   @MethodSource("wanted")
   void plain(Case program) {
@@ -213,6 +213,7 @@ class TargetProgramsTest {
     }
   }
 
+  @Tag("process")
   @ParameterizedTest
   @MethodSource("restorable")
   void leaveRunning(Case program) {
@@ -225,6 +226,8 @@ class TargetProgramsTest {
     }
   }
 
+  /// What [#threeTimesInARow] begins with; alone where machines are slow.
+  @Tag("once")
   @ParameterizedTest
   @MethodSource("restorable")
   void dumpAndRestore(Case program) {
@@ -234,6 +237,7 @@ class TargetProgramsTest {
     }
   }
 
+  @Tag("process")
   @ParameterizedTest
   @MethodSource("restorable")
   void threeTimesInARow(Case program) {

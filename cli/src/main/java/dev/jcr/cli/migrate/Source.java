@@ -276,6 +276,7 @@ public final class Source {
     private @Nullable IOException failure;
     private long stoppedAt;
     private boolean stoppedBySignal;
+    private long collectedAt;
     private long preparedAt;
     private long decidedAt;
     private long runningAt;
@@ -369,8 +370,10 @@ public final class Source {
         long downtime = (runningAt - stoppedAt) / 1000;
         listener.event(
             "committed",
-            "until_prepared_us",
-            Long.toString((preparedAt - stoppedAt) / 1000),
+            "collecting_us",
+            Long.toString((collectedAt - stoppedAt) / 1000),
+            "sending_and_preparing_us",
+            Long.toString((preparedAt - collectedAt) / 1000),
             "deciding_us",
             Long.toString((decidedAt - preparedAt) / 1000),
             "letting_go_us",
@@ -385,6 +388,7 @@ public final class Source {
     @Override
     public void stopped(long begun) {
       stoppedAt = begun;
+      collectedAt = System.nanoTime();
     }
 
     private ImageWriter writer(@Nullable Manifest previous, int round) {
