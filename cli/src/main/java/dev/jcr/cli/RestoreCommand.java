@@ -246,6 +246,31 @@ final class RestoreCommand implements Callable<Integer> {
       return ExitCode.OK;
     }
     RestoredProcess restored = Restore.run(options);
+    if (process.detach) {
+      announce(restored, out, err);
+      if (restored.lazy().isPresent()) {
+        LazyPages.handOver(
+            restored.lazy().get(), directory, restored.pid(), memory.bytesPerSecond(), err);
+      }
+      return ExitCode.OK;
+    }
+    // Who reads that it runs may send signals.
+    try (ForwardedSignals _ = ForwardedSignals.to(restored)) {
+      announce(restored, out, err);
+      if (restored.lazy().isPresent()) {
+        serve(restored.lazy().get(), restored.pid(), out, err);
+      }
+      int exitCode = restored.waitFor();
+      if (restored.lazy().isPresent()) {
+        // A child that it left may still wait for pages.
+        LazyPages.serve(restored.lazy().get());
+      }
+      return exitCode;
+    }
+  }
+
+  private void announce(RestoredProcess restored, PrintWriter out, PrintWriter err)
+      throws CheckpointException {
     long microseconds = restored.timings().stream().mapToLong(Timing::microseconds).sum();
     err.println(
         "jcr: restored process %d in %s (CPU: %s)"
@@ -267,24 +292,6 @@ final class RestoreCommand implements Callable<Integer> {
     out.flush();
     if (process.pidFile != null) {
       writePid(process.pidFile, restored.pid());
-    }
-    if (process.detach) {
-      if (restored.lazy().isPresent()) {
-        LazyPages.handOver(
-            restored.lazy().get(), directory, restored.pid(), memory.bytesPerSecond(), err);
-      }
-      return ExitCode.OK;
-    }
-    if (restored.lazy().isPresent()) {
-      serve(restored.lazy().get(), restored.pid(), out, err);
-    }
-    try (ForwardedSignals _ = ForwardedSignals.to(restored)) {
-      int exitCode = restored.waitFor();
-      if (restored.lazy().isPresent()) {
-        // A child that it left may still wait for pages.
-        LazyPages.serve(restored.lazy().get());
-      }
-      return exitCode;
     }
   }
 
