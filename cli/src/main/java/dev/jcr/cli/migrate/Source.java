@@ -210,13 +210,18 @@ public final class Source {
   }
 
   /// Everything resident, twice: rounds repeat pages.
-  private static long space(int pid) throws IOException {
-    for (String line : Proc.of(pid).text("status").lines().toList()) {
-      if (line.startsWith("VmRSS:")) {
-        return 2048 * Long.parseLong(line.replaceAll("[^0-9]", ""));
+  private static long space(int pid) throws CheckpointException {
+    try {
+      for (String line : Proc.of(pid).text("status").lines().toList()) {
+        if (line.startsWith("VmRSS:")) {
+          return 2048 * Long.parseLong(line.replaceAll("[^0-9]", ""));
+        }
       }
+      return 0;
+    } catch (IOException e) {
+      throw new CheckpointException(
+          Outcome.TARGET_LOST, "cannot migrate process " + pid + ": it ended meanwhile", e);
     }
-    return 0;
   }
 
   private static CheckpointException lost(InetSocketAddress address, IOException e) {
