@@ -15,6 +15,7 @@ import java.util.Optional;
 /// Everything that forbids a dump of a process, found before it is touched.
 final class Preflight {
   private static final int CAP_SYS_ADMIN = 21;
+  private static final int PF_EXITING = 0x00000004;
   private static final int PF_KTHREAD = 0x00200000;
 
   private static final List<String> NAMESPACES =
@@ -90,6 +91,12 @@ final class Preflight {
     if (!Proc.of(pid).exists()) {
       return gone(pid);
     }
+    if (isEnding(pid)) {
+      return new CheckpointException(
+          Outcome.TARGET_LOST,
+          "cannot dump process %d: it is ending (%s)".formatted(pid, e.getMessage()),
+          e);
+    }
     if (e instanceof SyscallException s
         && (s.errno() == Errno.EACCES || s.errno() == Errno.EPERM)) {
       return new CheckpointException(
@@ -103,6 +110,16 @@ final class Preflight {
     }
     return new CheckpointException(
         Outcome.FAILED, "cannot dump process " + pid + ": " + e.getMessage(), e);
+  }
+
+  /// Whether its leader is past the point of no return: descriptors and memory go before the entry
+  /// in /proc does, and what is read of them in between fails in many ways.
+  private static boolean isEnding(int pid) {
+    try {
+      return (Proc.of(pid).stat().flags() & PF_EXITING) != 0;
+    } catch (IOException _) {
+      return true;
+    }
   }
 
   /// State outside memory and descriptors that cannot be carried over, all of it.

@@ -91,6 +91,28 @@ class PreflightTest {
         "cannot dump process %d: ESRCH (no such process)".formatted(gone));
   }
 
+  @Test
+  void anErrorOfAProcessThatIsEnding() throws IOException, InterruptedException {
+    Process parent = new ProcessBuilder("sh", "-c", "true & exec sleep 60").start();
+    try {
+      int ending = 0;
+      for (int i = 0; ending == 0 || Proc.of(ending).stat().state() != 'Z'; i++) {
+        assertThat(i).as("attempts to see the zombie").isLessThan(1000);
+        Thread.sleep(10);
+        String children = Proc.of((int) parent.pid()).text("task/" + parent.pid() + "/children");
+        ending = children.isBlank() ? 0 : Integer.parseInt(children.strip());
+      }
+      check(
+          Preflight.lost(
+              ending, new SyscallException("duplicate fd 1", Syscall.PIDFD_GETFD, Errno.ESRCH)),
+          Outcome.TARGET_LOST,
+          "cannot dump process %d: it is ending (cannot duplicate fd 1: ESRCH (no such process))"
+              .formatted(ending));
+    } finally {
+      parent.destroyForcibly();
+    }
+  }
+
   private static void check(CheckpointException e, Outcome outcome, String message) {
     assertThat(e).hasMessage(message);
     assertThat(e.outcome()).isEqualTo(outcome);

@@ -111,7 +111,11 @@ final class OpenFileTable implements AutoCloseable {
                   + " needs root or CAP_SYS_PTRACE",
               e);
       case Errno.ESRCH, Errno.ENOENT ->
-          new CheckpointException(Outcome.TARGET_LOST, String.valueOf(e.getMessage()), e);
+          new CheckpointException(
+              Outcome.TARGET_LOST,
+              "cannot dump process %d: it ended or changed meanwhile (%s)"
+                  .formatted(pid, e.getMessage()),
+              e);
       default -> new CheckpointException(Outcome.FAILED, String.valueOf(e.getMessage()), e);
     };
   }
