@@ -289,7 +289,7 @@ final class RestoreSession implements AutoCloseable {
       case RestoreStep.LoadRegisters(var all) -> loadRegisters(all);
       case RestoreStep.ProvePages _ -> {
         PageFiller filler = new PageFiller(image.pages(), process().memory());
-        filler.verify(missing(filler));
+        filler.verify(missing(filler), state.getMemory().getVmasList());
         filler.zeros(state.getMemory().getVmasList(), image.pagemap(), true);
       }
       case RestoreStep.RegisterRseq(var all) -> {

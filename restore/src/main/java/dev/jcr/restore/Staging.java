@@ -205,7 +205,7 @@ public final class Staging implements AutoCloseable {
     for (Ranges ranges : mapped.values()) {
       List<Piece> pieces = filler.newest(ranges);
       filler.fill(pieces, List.of());
-      filler.verify(pieces);
+      filler.verify(pieces, List.of());
     }
     for (Ranges part : ordered()) {
       known.and(part).forEach(now::add);

@@ -22,6 +22,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Predicate;
 import java.util.stream.Collectors;
 import java.util.zip.CRC32C;
 import org.jspecify.annotations.Nullable;
@@ -30,6 +31,7 @@ import org.jspecify.annotations.Nullable;
 public final class PageFiller {
   private static final int THREADS = 2;
   private static final int PROCESS_SPACE = 0;
+  private static final int PROT_READ = 1;
 
   /// IOV_MAX.
   private static final int MOST_RANGES = 1024;
@@ -71,14 +73,11 @@ public final class PageFiller {
   /// Writes stored pages of the address space. Shadow stacks are written by the calling thread,
   /// which must be the tracer: no other may write what protection forbids.
   public void fill(List<Piece> wanted, List<Vma> vmas) throws CheckpointException {
-    List<Vma> forced =
-        vmas.stream()
-            .filter(vma -> vma.getVmFlagsList().contains(VmaCollector.SHADOW_STACK))
-            .toList();
     Map<Boolean, List<Piece>> pieces =
-        wanted.stream().collect(Collectors.partitioningBy(piece -> touches(piece, forced)));
+        partition(wanted, vmas, vma -> vma.getVmFlagsList().contains(VmaCollector.SHADOW_STACK));
     forEachChunk(
         pieces.getOrDefault(false, List.of()),
+        THREADS,
         (piece, buffer) -> {
           content(piece, buffer);
           transfer(piece, MemorySegment.ofBuffer(buffer.clear()), false);
@@ -94,6 +93,13 @@ public final class PageFiller {
         offset += length;
       }
     }
+  }
+
+  /// By whether they touch a mapping that is `special`.
+  private Map<Boolean, List<Piece>> partition(
+      List<Piece> pieces, List<Vma> vmas, Predicate<Vma> special) {
+    List<Vma> found = vmas.stream().filter(special).toList();
+    return pieces.stream().collect(Collectors.partitioningBy(piece -> touches(piece, found)));
   }
 
   private boolean touches(Piece piece, List<Vma> vmas) {
@@ -166,6 +172,7 @@ public final class PageFiller {
   public void fillObject(SharedObject object, Fd fd) throws CheckpointException {
     forEachChunk(
         store.pieces(object.getId()),
+        THREADS,
         (piece, buffer) -> {
           content(piece, buffer);
           MemorySegment data = MemorySegment.ofBuffer(buffer.clear());
@@ -188,10 +195,20 @@ public final class PageFiller {
         });
   }
 
-  /// Reads pages back and compares them, or their checksums, with the image's.
-  public void verify(List<Piece> pieces) throws CheckpointException {
+  /// Reads pages back and compares them, or their checksums, with the image's. Those of mappings
+  /// without PROT_READ are read by the calling thread, which must be the tracer: a kernel with
+  /// CONFIG_PROC_MEM_FORCE_PTRACE (Debian's 7.x) gives any other EIO.
+  public void verify(List<Piece> all, List<Vma> vmas) throws CheckpointException {
+    Map<Boolean, List<Piece>> pieces =
+        partition(all, vmas, vma -> (vma.getProtection() & PROT_READ) == 0);
+    verify(pieces.getOrDefault(false, List.of()), THREADS);
+    verify(pieces.getOrDefault(true, List.of()), 1);
+  }
+
+  private void verify(List<Piece> pieces, int threads) throws CheckpointException {
     forEachChunk(
         pieces,
+        threads,
         (piece, buffer) -> {
           int chunk = piece.chunk().chunk();
           transfer(piece, MemorySegment.ofBuffer(buffer.clear()), true);
@@ -260,7 +277,9 @@ public final class PageFiller {
     }
   }
 
-  private static void forEachChunk(List<Piece> chunks, ChunkWork work) throws CheckpointException {
+  /// @param threads at most so many, the calling one among them
+  private static void forEachChunk(List<Piece> chunks, int threads, ChunkWork work)
+      throws CheckpointException {
     AtomicInteger next = new AtomicInteger();
     AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
     Runnable body =
@@ -276,7 +295,7 @@ public final class PageFiller {
             failure.compareAndSet(null, e);
           }
         };
-    Thread[] others = new Thread[chunks.size() < 4 ? 0 : THREADS - 1];
+    Thread[] others = new Thread[chunks.size() < 4 ? 0 : threads - 1];
     for (int i = 0; i < others.length; i++) {
       others[i] = Thread.ofPlatform().daemon().name("jcr-fill-" + i).start(body);
     }
