@@ -120,16 +120,13 @@ final class DumpCommand implements Callable<Integer> {
             ? Afterwards.LEAVE_RUNNING
             : process.leaveStopped ? Afterwards.LEAVE_STOPPED : Afterwards.KILL;
     DumpOptions options =
-        new DumpOptions(
-            pid,
-            directory,
-            afterwards,
-            image.codec.compression(),
-            image.codec.level(),
-            connections.policy(),
-            true,
-            image.parent,
-            image.trackMemory);
+        DumpOptions.of(pid, directory)
+            .afterwards(afterwards)
+            .compression(image.codec.compression(), image.codec.level())
+            .connections(connections.policy())
+            .parent(image.parent)
+            .trackMemory(image.trackMemory)
+            .build();
     PrintWriter out = spec.commandLine().getOut();
     DumpReport report;
     try (Progress progress = new Progress(spec.commandLine().getErr())) {

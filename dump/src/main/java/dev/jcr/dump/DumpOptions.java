@@ -29,64 +29,9 @@ public record DumpOptions(
     @Nullable Path parent,
     boolean trackMemory,
     boolean rehearse) {
-  /// A dump by a jcr that has just been started.
-  public DumpOptions(
-      int pid,
-      Path directory,
-      Afterwards afterwards,
-      Compression compression,
-      int compressionLevel,
-      ConnectionPolicy connections,
-      boolean durable,
-      @Nullable Path parent,
-      boolean trackMemory) {
-    this(
-        pid,
-        directory,
-        afterwards,
-        compression,
-        compressionLevel,
-        connections,
-        durable,
-        parent,
-        trackMemory,
-        true);
-  }
-
-  /// A dump of everything.
-  public DumpOptions(
-      int pid,
-      Path directory,
-      Afterwards afterwards,
-      Compression compression,
-      int compressionLevel,
-      ConnectionPolicy connections,
-      boolean durable) {
-    this(
-        pid,
-        directory,
-        afterwards,
-        compression,
-        compressionLevel,
-        connections,
-        durable,
-        null,
-        false);
-  }
-
-  /// The same by a jcr that has dumped before.
-  public DumpOptions again() {
-    return new DumpOptions(
-        pid,
-        directory,
-        afterwards,
-        compression,
-        compressionLevel,
-        connections,
-        durable,
-        parent,
-        trackMemory,
-        false);
+  /// Everything, durable, compressed fast; the process ends with it.
+  public static Builder of(int pid, Path directory) {
+    return new Builder(pid, directory);
   }
 
   /// The fate of the dumped process.
@@ -94,5 +39,76 @@ public record DumpOptions(
     KILL,
     LEAVE_RUNNING,
     LEAVE_STOPPED
+  }
+
+  /// Deviations from what is usual.
+  public static final class Builder {
+    private static final int FAST_LEVEL = 1;
+
+    private final int pid;
+    private final Path directory;
+    private Afterwards afterwards = Afterwards.KILL;
+    private Compression compression = Compression.COMPRESSION_ZSTD;
+    private int level = FAST_LEVEL;
+    private ConnectionPolicy connections = ConnectionPolicy.REFUSE;
+    private boolean durable = true;
+    private @Nullable Path parent;
+    private boolean trackMemory;
+    private boolean rehearse = true;
+
+    private Builder(int pid, Path directory) {
+      this.pid = pid;
+      this.directory = directory;
+    }
+
+    public Builder afterwards(Afterwards fate) {
+      afterwards = fate;
+      return this;
+    }
+
+    public Builder compression(Compression codec, int zstdLevel) {
+      compression = codec;
+      level = zstdLevel;
+      return this;
+    }
+
+    public Builder connections(ConnectionPolicy policy) {
+      connections = policy;
+      return this;
+    }
+
+    public Builder durable(boolean sync) {
+      durable = sync;
+      return this;
+    }
+
+    public Builder parent(@Nullable Path image) {
+      parent = image;
+      return this;
+    }
+
+    public Builder trackMemory(boolean track) {
+      trackMemory = track;
+      return this;
+    }
+
+    public Builder rehearse(boolean first) {
+      rehearse = first;
+      return this;
+    }
+
+    public DumpOptions build() {
+      return new DumpOptions(
+          pid,
+          directory,
+          afterwards,
+          compression,
+          level,
+          connections,
+          durable,
+          parent,
+          trackMemory,
+          rehearse);
+    }
   }
 }

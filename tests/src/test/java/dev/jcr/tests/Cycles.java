@@ -3,9 +3,6 @@ package dev.jcr.tests;
 import dev.jcr.dump.Dump;
 import dev.jcr.dump.DumpListener;
 import dev.jcr.dump.DumpOptions;
-import dev.jcr.dump.DumpOptions.Afterwards;
-import dev.jcr.dump.files.ConnectionPolicy;
-import dev.jcr.image.v1.Compression;
 import dev.jcr.restore.Restore;
 import dev.jcr.restore.RestoreOptions;
 import java.nio.file.Path;
@@ -32,15 +29,8 @@ final class Cycles {
               "%s: cycle %d of %d, seed %d: %s".formatted(program, cycle, count, seed, result));
         }
         DumpOptions options =
-            new DumpOptions(
-                pid,
-                image,
-                Afterwards.KILL,
-                Compression.COMPRESSION_ZSTD,
-                1,
-                ConnectionPolicy.REFUSE,
-                false);
-        Dump.run(cycle == 1 ? options : options.again(), DumpListener.SILENT);
+            DumpOptions.of(pid, image).durable(false).rehearse(cycle == 1).build();
+        Dump.run(options, DumpListener.SILENT);
         target.awaitGone();
         Restore.run(new RestoreOptions(image, false, true));
         Target.delete(image);

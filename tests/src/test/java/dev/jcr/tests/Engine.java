@@ -6,7 +6,6 @@ import dev.jcr.dump.DumpOptions;
 import dev.jcr.dump.DumpOptions.Afterwards;
 import dev.jcr.dump.files.ConnectionPolicy;
 import dev.jcr.image.CheckpointException;
-import dev.jcr.image.v1.Compression;
 import dev.jcr.restore.Restore;
 import dev.jcr.restore.RestoreOptions;
 import java.nio.file.Path;
@@ -32,19 +31,17 @@ final class Engine {
         "dump " + pid,
         () ->
             Dump.run(
-                new DumpOptions(
-                        Math.toIntExact(pid),
-                        image,
+                DumpOptions.of(Math.toIntExact(pid), image)
+                    .afterwards(
                         options.contains("-R")
                             ? Afterwards.LEAVE_RUNNING
-                            : options.contains("-s") ? Afterwards.LEAVE_STOPPED : Afterwards.KILL,
-                        Compression.COMPRESSION_ZSTD,
-                        1,
+                            : options.contains("-s") ? Afterwards.LEAVE_STOPPED : Afterwards.KILL)
+                    .connections(
                         options.contains("--tcp-established")
                             ? ConnectionPolicy.KEEP
-                            : ConnectionPolicy.REFUSE,
-                        true)
-                    .again(),
+                            : ConnectionPolicy.REFUSE)
+                    .rehearse(false)
+                    .build(),
                 DumpListener.SILENT));
   }
 

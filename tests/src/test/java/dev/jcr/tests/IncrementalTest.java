@@ -8,7 +8,6 @@ import dev.jcr.dump.DumpOptions;
 import dev.jcr.dump.DumpOptions.Afterwards;
 import dev.jcr.dump.DumpReport;
 import dev.jcr.dump.PreDump;
-import dev.jcr.dump.files.ConnectionPolicy;
 import dev.jcr.image.v1.Compression;
 import dev.jcr.image.v1.Statistics;
 import java.nio.file.Files;
@@ -50,16 +49,12 @@ class IncrementalTest {
           boolean last = round == rounds;
           DumpReport report =
               Dump.run(
-                  new DumpOptions(
-                      pid,
-                      image,
-                      last ? Afterwards.KILL : Afterwards.LEAVE_RUNNING,
-                      Compression.COMPRESSION_ZSTD,
-                      1,
-                      ConnectionPolicy.REFUSE,
-                      false,
-                      parent,
-                      !last),
+                  DumpOptions.of(pid, image)
+                      .afterwards(last ? Afterwards.KILL : Afterwards.LEAVE_RUNNING)
+                      .durable(false)
+                      .parent(parent)
+                      .trackMemory(!last)
+                      .build(),
                   DumpListener.SILENT);
           assertThat(report.notes()).isEmpty();
           statistics = report.statistics();

@@ -355,14 +355,9 @@ public final class Source {
         try (ImageWriter image = writer(previous, round + 1)) {
           report =
               Dump.last(
-                  new DumpOptions(
-                      options.pid(),
-                      Path.of("stream"),
-                      DumpOptions.Afterwards.KILL,
-                      options.compression(),
-                      options.compressionLevel(),
-                      ConnectionPolicy.KEEP,
-                      false),
+                  DumpOptions.of(options.pid(), Path.of("stream"))
+                      .connections(ConnectionPolicy.KEEP)
+                      .build(),
                   DumpListener.SILENT,
                   image,
                   rounds,

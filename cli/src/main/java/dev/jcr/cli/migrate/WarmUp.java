@@ -5,7 +5,6 @@ import dev.jcr.dump.DumpGate;
 import dev.jcr.dump.DumpListener;
 import dev.jcr.dump.DumpOptions;
 import dev.jcr.dump.MemoryRounds;
-import dev.jcr.dump.files.ConnectionPolicy;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.codec.ImageWriter;
 import dev.jcr.image.v1.Compression;
@@ -118,8 +117,7 @@ final class WarmUp {
   }
 
   private static DumpOptions options(int pid, Path image, Compression compression) {
-    return new DumpOptions(
-        pid, image, DumpOptions.Afterwards.KILL, compression, 1, ConnectionPolicy.REFUSE, false);
+    return DumpOptions.of(pid, image).compression(compression, 1).durable(false).build();
   }
 
   private static void once(Path folder) throws IOException, CheckpointException {
