@@ -20,6 +20,7 @@ import dev.jcr.parasite.remote.ProcessMemory;
 import dev.jcr.restore.files.ChangedFiles;
 import dev.jcr.restore.files.FileCheck;
 import dev.jcr.restore.files.FileCopies;
+import dev.jcr.restore.process.TaskMaker;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -242,8 +243,7 @@ final class HostCheck {
             new Problem(
                 "process",
                 "id " + id,
-                String.valueOf(
-                    RestoreSession.pidInUse(state.getIdentity().getPid(), id).getMessage()),
+                String.valueOf(TaskMaker.idInUse(state.getIdentity().getPid(), id).getMessage()),
                 ""));
       }
     }

@@ -1,34 +1,20 @@
 package dev.jcr.restore;
 
-import static java.lang.foreign.ValueLayout.JAVA_BYTE;
-import static java.lang.foreign.ValueLayout.JAVA_INT;
-import static java.lang.foreign.ValueLayout.JAVA_LONG;
-
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.codec.ImageReader;
 import dev.jcr.image.pages.PageStore.Piece;
 import dev.jcr.image.pages.Ranges;
 import dev.jcr.image.registers.Xsave;
-import dev.jcr.image.v1.FileIdentity;
-import dev.jcr.image.v1.GuardRange;
 import dev.jcr.image.v1.Host;
 import dev.jcr.image.v1.Identity;
-import dev.jcr.image.v1.IntervalTimer;
-import dev.jcr.image.v1.PendingSignal;
-import dev.jcr.image.v1.PosixTimer;
 import dev.jcr.image.v1.ProcessState;
 import dev.jcr.image.v1.ResourceLimit;
 import dev.jcr.image.v1.SharedObject;
-import dev.jcr.image.v1.SignalAction;
 import dev.jcr.image.v1.TagRun;
 import dev.jcr.image.v1.Thread;
-import dev.jcr.image.v1.Timers;
 import dev.jcr.image.v1.Vma;
-import dev.jcr.image.v1.Zombie;
 import dev.jcr.parasite.arch.Machine;
-import dev.jcr.parasite.collect.GuardPages;
-import dev.jcr.parasite.collect.VmaCollector;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.FileName;
@@ -39,10 +25,7 @@ import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.linux.Userfault;
 import dev.jcr.parasite.procfs.Proc;
-import dev.jcr.parasite.procfs.Smaps;
-import dev.jcr.parasite.ptrace.Ptrace;
 import dev.jcr.parasite.ptrace.Tracee;
-import dev.jcr.parasite.ptrace.WaitStatus;
 import dev.jcr.parasite.remote.AmxState;
 import dev.jcr.parasite.remote.Batch;
 import dev.jcr.parasite.remote.MemoryTags;
@@ -57,12 +40,16 @@ import dev.jcr.restore.lazy.ImageBlocks;
 import dev.jcr.restore.lazy.LazyRanges;
 import dev.jcr.restore.lazy.LazyServer;
 import dev.jcr.restore.memory.AddressSpace;
+import dev.jcr.restore.memory.MappingProof;
 import dev.jcr.restore.memory.PageFiller;
+import dev.jcr.restore.process.SignalSetter;
+import dev.jcr.restore.process.TaskMaker;
+import dev.jcr.restore.process.TimerSetter;
+import dev.jcr.restore.process.Zombies;
 import dev.jcr.restore.threads.RegisterLoader;
 import dev.jcr.restore.threads.ThreadBuilder;
 import java.io.IOException;
 import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
@@ -71,9 +58,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
-import java.util.concurrent.ExecutionException;
-import java.util.concurrent.FutureTask;
-import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 
 /// Executes a plan on the tracer thread. Until [#thaw] the new process is killed by the kernel if
@@ -81,9 +65,6 @@ import org.jspecify.annotations.Nullable;
 final class RestoreSession implements AutoCloseable {
   private static final int SIGKILL = 9;
   private static final int SIGSTOP = 19;
-  private static final int SIGCHLD = 17;
-  private static final int ZOMBIE_SCRATCH = 4096;
-  private static final int ANY_OBJECT = 1;
   private static final long ALL_BLOCKED = -1L;
 
   /// CLONE_PARENT: jcr, not the stub, becomes the parent, and can wait for the process. A detached
@@ -95,11 +76,6 @@ final class RestoreSession implements AutoCloseable {
 
   /// CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM.
   private static final long CLONE_THREAD_FLAGS = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000;
-
-  private static final long ID_NANOS = 200_000_000L;
-  private static final int CLONE_ARGS_SIZE = 88;
-  private static final long OPTIONS =
-      Ptrace.O_EXITKILL | Ptrace.O_TRACESYSGOOD | Ptrace.O_TRACECLONE | Ptrace.O_TRACEFORK;
 
   private final ImageReader image;
   private final ProcessState state;
@@ -210,7 +186,8 @@ final class RestoreSession implements AutoCloseable {
         bootstrapSize = size;
         space().empty(address, size);
       }
-      case RestoreStep.MakeZombies(var zombies) -> makeZombies(zombies);
+      case RestoreStep.MakeZombies(var zombies) ->
+          new Zombies(machine, process(), state.getIdentity().getProcessGroup()).make(zombies);
       case RestoreStep.PlaceVdso(var vmas, long temporary) -> space().placeVdso(vmas, temporary);
       case RestoreStep.StartDescriptors(var all) ->
           files =
@@ -252,7 +229,8 @@ final class RestoreSession implements AutoCloseable {
       case RestoreStep.FinishVma(var vma, boolean protect) -> space().finish(vma, protect);
       case RestoreStep.SetLayout(var memory, var executable) -> space().layout(memory, executable);
       case RestoreStep.CreateThread(int tid) -> createThread(tid);
-      case RestoreStep.SetActions(var signals) -> setActions(signals.getActionsList());
+      case RestoreStep.SetActions(var signals) ->
+          SignalSetter.actions(process(), signals.getActionsList());
       case RestoreStep.SetIdentity(var identity) -> {
         setIdentity(identity);
         notes.addAll(Cgroups.join(process().tid(), identity.getCgroupsList()));
@@ -263,7 +241,7 @@ final class RestoreSession implements AutoCloseable {
         }
         ThreadBuilder builder = threadBuilder();
         builder.configure(thread, inside(thread.getTid()));
-        builder.seccomp(thread, inside(thread.getTid()), OPTIONS);
+        builder.seccomp(thread, inside(thread.getTid()), TaskMaker.OPTIONS);
         builder.credentials(thread, inside(thread.getTid()));
       }
       case RestoreStep.SetDumpable(int dumpable) -> {
@@ -273,9 +251,9 @@ final class RestoreSession implements AutoCloseable {
         }
       }
       case RestoreStep.QueueSignals(var signals, var all) -> {
-        queue(process(), signals.getPendingList(), false);
+        SignalSetter.queue(process(), signals.getPendingList());
         for (Thread thread : all) {
-          queue(inside(thread.getTid()), thread.getPendingList(), true);
+          SignalSetter.queue(inside(thread.getTid()), process().tid(), thread.getPendingList());
         }
       }
       case RestoreStep.StopProcess _ -> {
@@ -285,7 +263,7 @@ final class RestoreSession implements AutoCloseable {
           thread.toGroupStop();
         }
       }
-      case RestoreStep.SetTimers(var timers) -> setTimers(timers);
+      case RestoreStep.SetTimers(var timers) -> TimerSetter.set(process(), timers);
       case RestoreStep.LoadRegisters(var all) -> loadRegisters(all);
       case RestoreStep.ProvePages _ -> {
         PageFiller filler = new PageFiller(image.pages(), process().memory());
@@ -309,7 +287,9 @@ final class RestoreSession implements AutoCloseable {
         userfault = null;
       }
       case RestoreStep.TagMemory(var runs) -> tagMemory(runs);
-      case RestoreStep.ProveMappings _ -> proveMappings();
+      case RestoreStep.ProveMappings _ ->
+          MappingProof.require(
+              process().tid(), state.getMemory().getVmasList(), bootstrap, bootstrapSize);
     }
   }
 
@@ -371,8 +351,8 @@ final class RestoreSession implements AutoCloseable {
       // Its address space, and with it the staged pages, becomes the process's.
       create(staged.process(), CLONE_VM, pid);
     } else {
-      stubPid = foreground ? startFromLastingThread(stubBase) : StubProgram.start(stubBase);
-      Tracee stub = seizeStub(stubPid);
+      stubPid = foreground ? TaskMaker.startStub(stubBase) : StubProgram.start(stubBase);
+      Tracee stub = TaskMaker.seizeStub(stubPid);
       try (ProcessMemory stubMemory = ProcessMemory.open(stubPid)) {
         OwnedProcess inStub =
             new OwnedProcess(
@@ -387,28 +367,16 @@ final class RestoreSession implements AutoCloseable {
     killStub();
   }
 
-  /// A started stub, stopped.
-  static Tracee seizeStub(int pid) throws CheckpointException {
-    Tracee stub =
-        Tracee.seize(pid, OPTIONS)
-            .orElseThrow(() ->
-                new CheckpointException(
-                    Outcome.FAILED, "cannot start the stub program: it ended at once"));
-    stub.interrupt();
-    awaitEventStop(stub);
-    return stub;
-  }
-
   private void create(OwnedProcess inStub, long flags, int pid) throws CheckpointException {
     long stack = machine.sp(inStub.base()) - 4096;
-    long child = cloneWithTid(inStub, stack, flags, pid);
+    long child = TaskMaker.clone(inStub, stack, flags, pid);
     if (child == -Errno.EEXIST) {
-      throw pidInUse(pid, pid);
+      throw TaskMaker.idInUse(pid, pid);
     }
-    requireClone("create process " + pid, child);
+    TaskMaker.require("create process " + pid, child);
     Tracee tracee = Tracee.attached(pid);
     born.addFirst(tracee);
-    awaitEventStop(tracee);
+    TaskMaker.awaitEventStop(tracee);
     ProcessMemory memory = ProcessMemory.open(pid);
     OwnedProcess created =
         new OwnedProcess(
@@ -429,130 +397,10 @@ final class RestoreSession implements AutoCloseable {
     return filler.missing(staged == null ? lazy.pages() : staged.pages());
   }
 
-  /// The parent of a task is a thread: its end would send the parent-death signal. This one lasts
-  /// as long as jcr.
-  private static int startFromLastingThread(long stubBase) throws CheckpointException, IOException {
-    FutureTask<Integer> start = new FutureTask<>(() -> StubProgram.start(stubBase));
-    java.lang.Thread.ofPlatform()
-        .daemon()
-        .name("jcr-parent")
-        .start(() -> {
-          start.run();
-          while (true) {
-            LockSupport.park();
-          }
-        });
-    try {
-      return start.get();
-    } catch (ExecutionException e) {
-      if (e.getCause() instanceof IOException failure) {
-        throw failure;
-      }
-      throw new IllegalStateException(e.getCause());
-    } catch (InterruptedException e) {
-      throw new CheckpointException(
-          Outcome.FAILED, "cannot start the stub program: interrupted", e);
-    }
-  }
-
-  /// clone3(2) with set_tid; the arguments lie at `scratch`.
-  private long cloneWithTid(OwnedProcess in, long scratch, long flags, int tid)
-      throws CheckpointException {
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment arguments = arena.allocate(CLONE_ARGS_SIZE + 8, 8);
-      arguments.set(JAVA_LONG, 0, flags);
-      // A child of jcr or a thread takes its exit signal from the caller.
-      arguments.set(JAVA_LONG, 32, flags == 0 || flags == CLONE_VM ? SIGCHLD : 0);
-      arguments.set(JAVA_LONG, 64, scratch + CLONE_ARGS_SIZE);
-      arguments.set(JAVA_LONG, 72, 1);
-      arguments.set(JAVA_INT, CLONE_ARGS_SIZE, tid);
-      in.write(scratch, arguments);
-    }
-    long deadline = System.nanoTime() + ID_NANOS;
-    while (true) {
-      long result = in.call(Syscall.CLONE3, scratch, CLONE_ARGS_SIZE);
-      // The kernel gives an id back a little after its last user is gone from /proc (release_task).
-      if (result != -Errno.EEXIST || Proc.of(tid).exists() || System.nanoTime() > deadline) {
-        return result;
-      }
-      LockSupport.parkNanos(200_000);
-    }
-  }
-
-  private static void requireClone(String what, long result) throws CheckpointException {
-    if (result == -Errno.EPERM) {
-      throw new CheckpointException(
-          Outcome.PERMISSION,
-          "cannot "
-              + what
-              + ": EPERM (operation not permitted); choosing a pid needs"
-              + " CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN");
-    }
-    if (Kernel.isError(result)) {
-      throw new CheckpointException(
-          Outcome.FAILED, "cannot " + what + ": " + Errno.describe((int) -result));
-    }
-  }
-
-  static CheckpointException pidInUse(int pid, int wanted) {
-    String by = "";
-    try {
-      Proc proc = Proc.of(wanted);
-      var status = proc.status();
-      by =
-          " by process "
-              + status.tgid()
-              + " ("
-              + status.name()
-              + (status.state() == 'Z' ? ", a zombie of " + status.ppid() : "")
-              + ")";
-    } catch (IOException _) {
-      // Gone again, or the id of a group or session.
-    }
-    return new CheckpointException(
-        Outcome.FAILED,
-        "cannot create "
-            + (pid == wanted ? "process " : "thread ")
-            + wanted
-            + ": EEXIST (the id is in use"
-            + by
-            + "); end that process, or restore in another pid namespace");
-  }
-
-  private static void awaitEventStop(Tracee tracee) throws CheckpointException {
-    while (true) {
-      WaitStatus status = tracee.await();
-      switch (status) {
-        case WaitStatus.EventStop(int event) when event == WaitStatus.EVENT_STOP -> {
-          return;
-        }
-        case WaitStatus.Exited _, WaitStatus.Killed _ ->
-            throw new CheckpointException(
-                Outcome.FAILED,
-                "cannot build the process: task " + tracee.tid() + " ended: " + status);
-        case WaitStatus.SignalStop _,
-            WaitStatus.GroupStop _,
-            WaitStatus.SyscallStop _,
-            WaitStatus.EventStop _ -> {
-          tracee.interrupt();
-          tracee.resume(0);
-        }
-      }
-    }
-  }
-
   private void killStub() throws CheckpointException {
     if (stubPid != 0) {
-      endStub(stubPid);
+      TaskMaker.endStub(stubPid);
       stubPid = 0;
-    }
-  }
-
-  static void endStub(int pid) throws CheckpointException {
-    Kernel.raw(Syscall.KILL, pid, SIGKILL);
-    Tracee stub = Tracee.attached(pid);
-    while (!stub.await().ended()) {
-      // Its exit on the way.
     }
   }
 
@@ -577,115 +425,18 @@ final class RestoreSession implements AutoCloseable {
 
   private void createThread(int tid) throws CheckpointException {
     OwnedProcess leader = process();
-    long result = cloneWithTid(leader, leader.scratch(), CLONE_THREAD_FLAGS, tid);
+    long result = TaskMaker.clone(leader, leader.scratch(), CLONE_THREAD_FLAGS, tid);
     if (result == -Errno.EEXIST) {
-      throw pidInUse(leader.tid(), tid);
+      throw TaskMaker.idInUse(leader.tid(), tid);
     }
-    requireClone("create thread " + tid, result);
+    TaskMaker.require("create thread " + tid, result);
     Tracee tracee = Tracee.attached(tid);
     born.addFirst(tracee);
-    awaitEventStop(tracee);
+    TaskMaker.awaitEventStop(tracee);
     OwnedProcess thread =
         new OwnedProcess(machine, tracee, leader.memory(), leader.base(), leader.syscallAt());
     thread.moveTo(leader.syscallAt(), leader.scratch(), leader.scratchSize());
     threads.put(tid, thread);
-  }
-
-  /// Clones each child with its pid and lets it end as it ended; the parent's SIGCHLD is taken
-  /// away, since it had that one long ago.
-  private void makeZombies(List<Zombie> zombies) throws CheckpointException {
-    OwnedProcess parent = process();
-    long zeros = parent.scratch() + ZOMBIE_SCRATCH;
-    try (Arena arena = Arena.ofConfined()) {
-      parent.write(zeros, arena.allocate(64, 8));
-    }
-    // With SIGCHLD ignored the kernel would reap them.
-    parent.require("reset SIGCHLD", Syscall.RT_SIGACTION, SIGCHLD, zeros, 0, 8);
-    for (Zombie zombie : zombies) {
-      long made = cloneWithTid(parent, parent.scratch(), 0, zombie.getPid());
-      if (made == -Errno.EEXIST) {
-        throw pidInUse(parent.tid(), zombie.getPid());
-      }
-      requireClone("create process " + zombie.getPid(), made);
-      Tracee tracee = Tracee.attached(zombie.getPid());
-      awaitEventStop(tracee);
-      end(
-          zombie,
-          new OwnedProcess(machine, tracee, parent.memory(), parent.base(), parent.syscallAt()),
-          zeros);
-    }
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment set = arena.allocate(JAVA_LONG);
-      set.set(JAVA_LONG, 0, 1L << (SIGCHLD - 1));
-      parent.write(parent.scratch(), set);
-    }
-    while (parent.call(Syscall.RT_SIGTIMEDWAIT, parent.scratch(), 0, zeros, 8) == SIGCHLD) {
-      // One at most: it is no real-time signal.
-    }
-  }
-
-  /// @param zeros 64 bytes of them in the process: a signal action, a timeout, an empty name
-  private void end(Zombie zombie, OwnedProcess child, long zeros) throws CheckpointException {
-    Tracee tracee = child.tracee();
-    int group = zombie.getProcessGroup();
-    if (zombie.getSession() == zombie.getPid()) {
-      child.call(Syscall.SETSID);
-    } else if (group != state.getIdentity().getProcessGroup()) {
-      child.call(Syscall.SETPGID, 0, group == zombie.getPid() ? 0 : group);
-    }
-    // No core.
-    child.call(Syscall.PRCTL, Prctl.SET_DUMPABLE, 0);
-    int signal = zombie.getStatus() & 0x7f;
-    if (signal == 0) {
-      tracee.setGeneral(
-          machine.syscall(
-              child.base(),
-              child.syscallAt(),
-              Syscall.EXIT_GROUP.number(machine.arch()),
-              zombie.getStatus() >>> 8 & 0xff));
-      tracee.resume(0);
-    } else {
-      if (signal != SIGKILL) {
-        child.call(Syscall.RT_SIGACTION, signal, zeros, 0, 8);
-        tracee.setSignalMask(0);
-      }
-      Kernel.raw(Syscall.KILL, zombie.getPid(), signal);
-      if (signal != SIGKILL) {
-        tracee.resume(0);
-      }
-    }
-    while (true) {
-      WaitStatus status = tracee.await();
-      if (status.ended()) {
-        return;
-      }
-      tracee.resume(status instanceof WaitStatus.SignalStop(int delivered) ? delivered : 0);
-    }
-  }
-
-  private void setActions(List<SignalAction> actions) throws CheckpointException {
-    OwnedProcess inside = process();
-    Map<Integer, SignalAction> byNumber = new LinkedHashMap<>();
-    actions.forEach(action -> byNumber.put(action.getSignal(), action));
-    Batch batch = inside.batch();
-    for (int signal = 1; signal <= 64; signal++) {
-      if (signal == SIGKILL || signal == SIGSTOP) {
-        continue;
-      }
-      SignalAction wanted = byNumber.getOrDefault(signal, SignalAction.getDefaultInstance());
-      long action =
-          batch.put(
-              ByteBuffer.allocate(32)
-                  .order(ByteOrder.LITTLE_ENDIAN)
-                  .putLong(wanted.getHandler())
-                  .putLong(wanted.getFlags())
-                  .putLong(wanted.getRestorer())
-                  .putLong(wanted.getMask())
-                  .array());
-      batch.require(
-          "set the action of signal " + signal, Syscall.RT_SIGACTION, signal, action, 0, 8);
-    }
-    inside.run(batch);
   }
 
   private void setIdentity(Identity identity) throws CheckpointException {
@@ -786,110 +537,6 @@ final class RestoreSession implements AutoCloseable {
     }
   }
 
-  /// A task may queue any siginfo to itself; the rest is forbidden (kernel/signal.c,
-  /// do_rt_sigqueueinfo).
-  private void queue(OwnedProcess inside, List<PendingSignal> pending, boolean toThread)
-      throws CheckpointException {
-    for (PendingSignal signal : pending) {
-      if (signal.getSignal() == SIGSTOP || signal.getSignal() == SIGKILL) {
-        continue;
-      }
-      try (Arena arena = Arena.ofConfined()) {
-        inside.write(
-            inside.scratch(), arena.allocateFrom(JAVA_BYTE, signal.getInfo().toByteArray()));
-      }
-      int pid = process().tid();
-      String what = "queue signal " + signal.getSignal() + " to " + inside.tid();
-      if (toThread) {
-        inside.require(
-            what,
-            Syscall.RT_TGSIGQUEUEINFO,
-            pid,
-            inside.tid(),
-            signal.getSignal(),
-            inside.scratch());
-      } else {
-        inside.require(what, Syscall.RT_SIGQUEUEINFO, pid, signal.getSignal(), inside.scratch());
-      }
-    }
-  }
-
-  private void setTimers(Timers timers) throws CheckpointException {
-    OwnedProcess inside = process();
-    long at = inside.scratch();
-    boolean chosenIds =
-        timers.getPosixCount() > 0
-            && inside.call(Syscall.PRCTL, Prctl.TIMER_CREATE_RESTORE_IDS, 1, 0, 0, 0) == 0;
-    for (PosixTimer timer : timers.getPosixList()) {
-      createTimer(inside, timer, chosenIds);
-      try (Arena arena = Arena.ofConfined()) {
-        inside.write(
-            at, itimerspec(arena, timer.getInterval(), timer.getRemaining(), 1_000_000_000L));
-      }
-      inside.require("set timer " + timer.getId(), Syscall.TIMER_SETTIME, timer.getId(), 0, at, 0);
-    }
-    if (chosenIds) {
-      inside.require(
-          "end choosing timer ids", Syscall.PRCTL, Prctl.TIMER_CREATE_RESTORE_IDS, 0, 0, 0, 0);
-    }
-    for (IntervalTimer timer : timers.getIntervalList()) {
-      try (Arena arena = Arena.ofConfined()) {
-        inside.write(
-            at,
-            itimerspec(
-                arena,
-                timer.getInterval(),
-                // A period without a time left: it expired, and runs on when its signal is taken.
-                Math.max(1, timer.getValue()),
-                1_000_000L));
-      }
-      inside.require(
-          "set interval timer " + timer.getWhich(), Syscall.SETITIMER, timer.getWhich(), at, 0);
-    }
-  }
-
-  /// Interval, then value, each as whole seconds and a rest in units of 1/`unit` second.
-  private static MemorySegment itimerspec(Arena arena, long interval, long value, long unit) {
-    MemorySegment spec = arena.allocate(32, 8);
-    spec.set(JAVA_LONG, 0, Long.divideUnsigned(interval, unit));
-    spec.set(JAVA_LONG, 8, Long.remainderUnsigned(interval, unit));
-    spec.set(JAVA_LONG, 16, Long.divideUnsigned(value, unit));
-    spec.set(JAVA_LONG, 24, Long.remainderUnsigned(value, unit));
-    return spec;
-  }
-
-  private void createTimer(OwnedProcess inside, PosixTimer timer, boolean chosenId)
-      throws CheckpointException {
-    long at = inside.scratch();
-    try (Arena arena = Arena.ofConfined()) {
-      // struct sigevent: value, signo, notify, tid; the wanted id behind it.
-      MemorySegment event = arena.allocate(72, 8);
-      event.set(JAVA_LONG, 0, timer.getValue());
-      event.set(JAVA_INT, 8, timer.getSignal());
-      event.set(JAVA_INT, 12, timer.getNotify());
-      event.set(JAVA_INT, 16, timer.getThread());
-      event.set(JAVA_INT, 64, timer.getId());
-      inside.write(at, event);
-      MemorySegment id = arena.allocate(JAVA_INT);
-      while (true) {
-        inside.require(
-            "create timer " + timer.getId(), Syscall.TIMER_CREATE, timer.getClock(), at, at + 64);
-        inside.read(at + 64, id);
-        int got = id.get(JAVA_INT, 0);
-        if (got == timer.getId()) {
-          return;
-        }
-        // Older kernels count up: make and drop timers until the number comes.
-        inside.require("drop timer " + got, Syscall.TIMER_DELETE, got);
-        if (chosenId || got > timer.getId()) {
-          throw new CheckpointException(
-              Outcome.FAILED,
-              "cannot create timer " + timer.getId() + ": the kernel gave id " + got);
-        }
-      }
-    }
-  }
-
   private void loadRegisters(List<Thread> some) throws CheckpointException {
     RegisterLoader loader = new RegisterLoader(state.getHost(), host);
     SleepResumer sleeps = new SleepResumer(machine, process().memory());
@@ -939,60 +586,6 @@ final class RestoreSession implements AutoCloseable {
             Outcome.FAILED, "cannot prove the memory tags: they differ from the image's");
       }
     }
-  }
-
-  private void proveMappings() throws CheckpointException, IOException {
-    List<Vma> wanted = VmaCollector.merged(provable(state.getMemory().getVmasList()));
-    List<Vma> collected;
-    try (PageScan scan = PageScan.open(process().tid())) {
-      collected =
-          GuardPages.added(
-              VmaCollector.ofStopped()
-                  .collect(withoutBootstrap(Proc.of(process().tid()).smaps()), _ -> ANY_OBJECT),
-              scan);
-    }
-    List<Vma> found = VmaCollector.merged(provable(collected));
-    if (!guards(collected).equals(guards(state.getMemory().getVmasList()))) {
-      throw new CheckpointException(
-          Outcome.FAILED, "cannot prove the mappings: other guard regions than in the image");
-    }
-    for (int i = 0; i < Math.max(wanted.size(), found.size()); i++) {
-      if (i >= wanted.size() || i >= found.size() || !wanted.get(i).equals(found.get(i))) {
-        throw new CheckpointException(
-            Outcome.FAILED,
-            "cannot prove the mappings: the image has %s, the restored process has %s"
-                .formatted(
-                    i < wanted.size() ? wanted.get(i) : "none",
-                    i < found.size() ? found.get(i) : "none"));
-      }
-    }
-  }
-
-  private static List<GuardRange> guards(List<Vma> vmas) {
-    return vmas.stream().flatMap(vma -> vma.getGuardsList().stream()).toList();
-  }
-
-  private List<Smaps> withoutBootstrap(List<Smaps> mappings) {
-    return mappings.stream()
-        .filter(m -> m.start() < bootstrap || m.start() >= bootstrap + bootstrapSize)
-        .toList();
-  }
-
-  /// VMAs without what may rightly differ: the times of files written since, the numbers of
-  /// objects.
-  private static List<Vma> provable(List<Vma> vmas) {
-    return vmas.stream()
-        .map(vma -> {
-          Vma.Builder copy = vma.toBuilder().clearGuards();
-          if (vma.getObjectId() != 0) {
-            copy.setObjectId(ANY_OBJECT);
-          }
-          if (vma.hasFile()) {
-            copy.setFile(FileIdentity.newBuilder().setPath(vma.getFile().getPath()));
-          }
-          return copy.build();
-        })
-        .toList();
   }
 
   /// Lets the process run. After this it does not depend on jcr any more.

@@ -19,6 +19,7 @@ import dev.jcr.parasite.remote.OwnedProcess;
 import dev.jcr.parasite.remote.ProcessMemory;
 import dev.jcr.parasite.stub.StubProgram;
 import dev.jcr.restore.memory.PageFiller;
+import dev.jcr.restore.process.TaskMaker;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
@@ -66,7 +67,7 @@ public final class Staging implements AutoCloseable {
       int pid, long base, Tracee tracee, OwnedProcess process, ProcessMemory memory) {
     static Stub start(long base) throws CheckpointException, IOException {
       int pid = StubProgram.start(base);
-      Tracee tracee = RestoreSession.seizeStub(pid);
+      Tracee tracee = TaskMaker.seizeStub(pid);
       Machine machine = Machine.of(Kernel.HOST);
       ProcessMemory memory = ProcessMemory.open(pid);
       return new Stub(
@@ -164,7 +165,7 @@ public final class Staging implements AutoCloseable {
       return new Staging(thread, stub, mapped);
     } catch (CheckpointException | RuntimeException | Error e) {
       stub.memory().close();
-      RestoreSession.endStub(stub.pid());
+      TaskMaker.endStub(stub.pid());
       throw e;
     }
   }
@@ -269,7 +270,7 @@ public final class Staging implements AutoCloseable {
       stub.memory().close();
       if (!handedOver) {
         thread.call(() -> {
-          RestoreSession.endStub(stub.pid());
+          TaskMaker.endStub(stub.pid());
           return true;
         });
       }
