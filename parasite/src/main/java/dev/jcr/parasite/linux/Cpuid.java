@@ -4,11 +4,7 @@ import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_INT;
 
 import java.lang.foreign.Arena;
-import java.lang.foreign.FunctionDescriptor;
-import java.lang.foreign.Linker;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
-import java.lang.invoke.MethodHandle;
 
 /// The x86 CPUID instruction, which Java has no word for: a few bytes of machine code in a page of
 /// its own. Throws IllegalStateException on another architecture.
@@ -47,11 +43,9 @@ public final class Cpuid implements AutoCloseable {
   };
 
   private final long page;
-  private final MethodHandle handle;
 
-  private Cpuid(long page, MethodHandle handle) {
+  private Cpuid(long page) {
     this.page = page;
-    this.handle = handle;
   }
 
   @SuppressWarnings("restricted")
@@ -63,21 +57,15 @@ public final class Cpuid implements AutoCloseable {
     MemorySegment memory = MemorySegment.ofAddress(page).reinterpret(PAGE);
     MemorySegment.copy(CODE, 0, memory, JAVA_BYTE, 0, CODE.length);
     Kernel.call("make the CPUID page executable", Syscall.MPROTECT, page, PAGE, 1 | 4);
-    return new Cpuid(
-        page,
-        Linker.nativeLinker()
-            .downcallHandle(
-                memory, FunctionDescriptor.ofVoid(JAVA_INT, JAVA_INT, ValueLayout.ADDRESS)));
+    return new Cpuid(page);
   }
 
   /// eax, ebx, ecx, edx.
   public int[] query(int leaf, int subleaf) {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment out = arena.allocate(JAVA_INT, 4);
-      handle.invokeExact(leaf, subleaf, out);
+      Kernel.function(MemorySegment.ofAddress(page), leaf, subleaf, out.address());
       return out.toArray(JAVA_INT);
-    } catch (Throwable failure) {
-      throw new AssertionError("CPUID", failure);
     }
   }
 

@@ -5,8 +5,6 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import dev.jcr.image.v1.Arch;
 import java.lang.foreign.Arena;
-import java.lang.foreign.FunctionDescriptor;
-import java.lang.foreign.Linker;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
@@ -40,7 +38,6 @@ public final class IdRegisters {
 
   /// Their values. Throws IllegalStateException on another architecture; where the kernel does not
   /// read them for programs this must not be called: it would be the end of the JVM.
-  @SuppressWarnings("restricted")
   public static List<Long> read() throws SyscallException {
     if (Kernel.HOST != Arch.ARCH_AARCH64) {
       throw new IllegalStateException("no ID registers on " + Kernel.HOST);
@@ -58,21 +55,13 @@ public final class IdRegisters {
       // 1 | 4: PROT_READ, PROT_EXEC; 2: MAP_PRIVATE
       long page = Kernel.call("map code", Syscall.MMAP, 0, CODE_BYTES, 1 | 4, 2, file.number(), 0);
       MemorySegment out = arena.allocate(JAVA_LONG, REGISTERS.length);
-      Linker.nativeLinker()
-          .downcallHandle(
-              MemorySegment.ofAddress(page),
-              FunctionDescriptor.ofVoid(java.lang.foreign.ValueLayout.ADDRESS))
-          .invokeExact(out);
+      Kernel.function(MemorySegment.ofAddress(page), out.address());
       Kernel.raw(Syscall.MUNMAP, page, CODE_BYTES);
       List<Long> values = new ArrayList<>();
       for (int i = 0; i < REGISTERS.length; i++) {
         values.add(out.getAtIndex(JAVA_LONG, i));
       }
       return values;
-    } catch (SyscallException e) {
-      throw e;
-    } catch (Throwable failure) {
-      throw new AssertionError("ID registers", failure);
     }
   }
 }

@@ -9,13 +9,12 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.StructLayout;
 import java.lang.foreign.ValueLayout;
 import java.lang.invoke.MethodHandle;
-import java.lang.invoke.VarHandle;
 
 /// The one door to the running kernel: libc's `syscall(2)` with six long arguments. Everything
 /// above it is typed Java, and the table of calls ([Syscall]) serves injected calls as well.
 ///
-/// One generic handle instead of one per function because linking a downcall costs 2-10 ms and two
-/// dozen typed ones 65-325 ms, which no AOT cache shortens.
+/// One generic handle for everything, since linking a downcall costs 2-10 ms and two dozen typed
+/// ones 65-325 ms, which no AOT cache shortens: [#function] uses it for other functions as well.
 ///
 /// Thread-safe. A call blocks its carrier: never use it from a virtual thread.
 public final class Kernel {
@@ -23,28 +22,34 @@ public final class Kernel {
   public static final Arch HOST = hostArch();
 
   private static final StructLayout STATE = Linker.Option.captureStateLayout();
-  private static final VarHandle ERRNO =
-      STATE.varHandle(MemoryLayout.PathElement.groupElement("errno"));
-  private static final MethodHandle SYSCALL = link();
+
+  /// Not by a VarHandle of the layout: that costs another ten classes made at the start.
+  private static final long ERRNO =
+      STATE.byteOffset(MemoryLayout.PathElement.groupElement("errno"));
+
+  private static final MethodHandle FUNCTION = link();
+  private static final MemorySegment SYSCALL =
+      Linker.nativeLinker().defaultLookup().findOrThrow("syscall");
 
   private Kernel() {}
 
+  /// Of its address, the place for errno and seven words. All but the first count as variadic, as
+  /// they are for `syscall`: without floating point these are passed like any others.
   @SuppressWarnings("restricted")
   private static MethodHandle link() {
-    Linker linker = Linker.nativeLinker();
-    return linker.downcallHandle(
-        linker.defaultLookup().findOrThrow("syscall"),
-        FunctionDescriptor.of(
-            ValueLayout.JAVA_LONG,
-            ValueLayout.JAVA_LONG,
-            ValueLayout.JAVA_LONG,
-            ValueLayout.JAVA_LONG,
-            ValueLayout.JAVA_LONG,
-            ValueLayout.JAVA_LONG,
-            ValueLayout.JAVA_LONG,
-            ValueLayout.JAVA_LONG),
-        Linker.Option.firstVariadicArg(1),
-        Linker.Option.captureCallState("errno"));
+    return Linker.nativeLinker()
+        .downcallHandle(
+            FunctionDescriptor.of(
+                ValueLayout.JAVA_LONG,
+                ValueLayout.JAVA_LONG,
+                ValueLayout.JAVA_LONG,
+                ValueLayout.JAVA_LONG,
+                ValueLayout.JAVA_LONG,
+                ValueLayout.JAVA_LONG,
+                ValueLayout.JAVA_LONG,
+                ValueLayout.JAVA_LONG),
+            Linker.Option.firstVariadicArg(1),
+            Linker.Option.captureCallState("errno"));
   }
 
   private static Arch hostArch() {
@@ -68,7 +73,8 @@ public final class Kernel {
       MemorySegment state = arena.allocate(STATE);
       long result =
           (long)
-              SYSCALL.invokeExact(
+              FUNCTION.invokeExact(
+                  SYSCALL,
                   state,
                   (long) number,
                   argument(arguments, 0),
@@ -77,9 +83,29 @@ public final class Kernel {
                   argument(arguments, 3),
                   argument(arguments, 4),
                   argument(arguments, 5));
-      return result == -1 ? -(int) ERRNO.get(state, 0L) : result;
+      return result == -1 ? -state.get(ValueLayout.JAVA_INT, ERRNO) : result;
     } catch (Throwable failure) {
       throw new AssertionError("downcall of system call " + number, failure);
+    }
+  }
+
+  /// Calls a C function of at most six integers and addresses; its result as it is. The memory they
+  /// name must outlive the call.
+  static long function(MemorySegment function, long... arguments) {
+    try (Arena arena = Arena.ofConfined()) {
+      return (long)
+          FUNCTION.invokeExact(
+              function,
+              arena.allocate(STATE),
+              argument(arguments, 0),
+              argument(arguments, 1),
+              argument(arguments, 2),
+              argument(arguments, 3),
+              argument(arguments, 4),
+              argument(arguments, 5),
+              0L);
+    } catch (Throwable failure) {
+      throw new AssertionError("downcall", failure);
     }
   }
 
