@@ -268,6 +268,7 @@ final class Collector implements AutoCloseable {
       // Before the first injected call.
       registers.put(thread.tid(), registers(thread.tracee(), call(calls, thread).resume()));
     }
+    long injecting = System.nanoTime();
     List<Thread> threads = new ArrayList<>();
     Identity identity;
     List<SignalAction> actions;
@@ -306,6 +307,7 @@ final class Collector implements AutoCloseable {
       infection.end();
       injected = infection.calls();
     }
+    long describing = System.nanoTime();
     List<Zombie> zombies = Zombies.of(proc);
     List<Smaps> smaps = proc.smaps();
     refuse(VmaCollector.problems(smaps));
@@ -340,6 +342,9 @@ final class Collector implements AutoCloseable {
       dumper.finish();
     }
     statistics
+        .setRegistersTime(micros(stoppedAt, injecting))
+        .setInjectionTime(micros(injecting, describing))
+        .setDescriptorsTime(micros(describing, memdump))
         .setMemdumpTime(micros(memdump, System.nanoTime()))
         .setPagesScanned(dumper.scanned())
         .setThreads(threads.size())

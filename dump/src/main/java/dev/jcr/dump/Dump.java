@@ -27,7 +27,6 @@ public final class Dump {
             options.compression(),
             options.compressionLevel(),
             options.durable())) {
-      ImageWriter.warmUp();
       DumpSession session =
           new DumpSession(options, listener, image, HostFacts.read(), started, null, DumpGate.OPEN);
       return TracerThread.run(session::run);

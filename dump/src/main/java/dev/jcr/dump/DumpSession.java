@@ -123,7 +123,7 @@ final class DumpSession {
       PageWriter pages = image.pages(host.getPageSize());
       boolean running = options.afterwards() == DumpOptions.Afterwards.LEAVE_RUNNING;
       if (options.rehearse() && (rounds == null || !rounds.isRehearsed())) {
-        Rehearsal.run(host);
+        Rehearsal.run(host, options.compression(), options.compressionLevel());
       }
       long bytes = collector.look();
       listener.progress("freeze", 0, bytes);
@@ -161,10 +161,26 @@ final class DumpSession {
     image.state(state);
     if (running) {
       collector.thaw(freeze, state, stopped);
-      statistics.setFrozenTime(micros(stopping, System.nanoTime()));
+      setFrozen(stopping, System.nanoTime());
       pages.release();
     }
     return publish(collector, freeze, state, stopping, stopped);
+  }
+
+  /// The rest of the frozen time is that of the state.
+  private void setFrozen(long stopping, long now) {
+    long frozen = micros(stopping, now);
+    statistics
+        .setFrozenTime(frozen)
+        .setStateTime(
+            Math.max(
+                0,
+                frozen
+                    - statistics.getFreezingTime()
+                    - statistics.getRegistersTime()
+                    - statistics.getInjectionTime()
+                    - statistics.getDescriptorsTime()
+                    - statistics.getMemdumpTime()));
   }
 
   /// MemAvailable of /proc/meminfo in bytes.
@@ -184,7 +200,7 @@ final class DumpSession {
     long writing = System.nanoTime();
     String comm = state.getThreads(0).getComm().toStringUtf8();
     if (options.afterwards() != DumpOptions.Afterwards.LEAVE_RUNNING) {
-      statistics.setFrozenTime(micros(stopping, writing));
+      setFrozen(stopping, writing);
     }
     statistics
         .setMemwriteTime(0)

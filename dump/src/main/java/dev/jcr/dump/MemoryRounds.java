@@ -10,6 +10,7 @@ import dev.jcr.image.codec.ImageWriter;
 import dev.jcr.image.codec.ParentImage;
 import dev.jcr.image.pages.PageWriter;
 import dev.jcr.image.pages.Ranges;
+import dev.jcr.image.v1.Compression;
 import dev.jcr.image.v1.Creation;
 import dev.jcr.image.v1.Host;
 import dev.jcr.image.v1.Manifest;
@@ -93,7 +94,7 @@ public final class MemoryRounds implements AutoCloseable {
   private static Userfault inject(int pid, Host.Builder host) throws CheckpointException {
     AtomicReference<@Nullable Userfault> made = new AtomicReference<>();
     try (Collector collector = Collector.open(pid, host, ConnectionPolicy.KEEP)) {
-      Rehearsal.run(host.clone());
+      Rehearsal.run(host.clone(), Compression.COMPRESSION_ZSTD, 1);
       collector.look();
       try (Freeze freeze = collector.stop(FREEZE_BUDGET_NANOS)) {
         collector.thaw(

@@ -2,8 +2,10 @@ package dev.jcr.dump;
 
 import dev.jcr.dump.files.ConnectionPolicy;
 import dev.jcr.image.CheckpointException;
+import dev.jcr.image.codec.ImageWriter;
 import dev.jcr.image.pages.PageWriter;
 import dev.jcr.image.v1.Compression;
+import dev.jcr.image.v1.Creation;
 import dev.jcr.image.v1.Host;
 import dev.jcr.parasite.arch.Machine;
 import dev.jcr.parasite.linux.Kernel;
@@ -16,24 +18,26 @@ import dev.jcr.parasite.remote.OwnedProcess;
 import dev.jcr.parasite.remote.ProcessMemory;
 import dev.jcr.parasite.stub.StubProgram;
 import java.io.IOException;
-import java.nio.channels.FileChannel;
+import java.nio.file.DirectoryStream;
+import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.Optional;
 
 /// A dump of a throw-away process before that of the real one: every class, method handle and
-/// parser that runs inside the freeze has then run once. First uses cost some hundred milliseconds,
-/// which a user's process must not be stopped for.
+/// parser that runs inside the freeze has then run, up to the publishing of an image. First uses
+/// cost some hundred milliseconds, which a user's process must not be stopped for.
 final class Rehearsal {
   private static final long STUB_BASE = 16 << 20;
   private static final long BUDGET_NANOS = 1_000_000_000L;
   private static final int SIGKILL = 9;
   private static final int ROUNDS = 2;
+  private static final Path MEMORY = Path.of("/dev/shm");
+  private static final String PREFIX = "jcr-warm-up-";
 
   private Rehearsal() {}
 
   /// Failures do not matter: the real dump will meet them, or not. Runs on the tracer thread.
-  static void run(Host.Builder host) {
+  static void run(Host.Builder host, Compression compression, int level) {
     int pid;
     try {
       pid = StubProgram.start(STUB_BASE);
@@ -43,7 +47,7 @@ final class Rehearsal {
     try {
       closeDescriptors(pid);
       for (int round = 0; round < ROUNDS; round++) {
-        rehearse(pid, host.clone());
+        rehearse(pid, host.clone(), compression, level);
       }
     } catch (CheckpointException | IOException _) {
       // For example a descriptor of jcr's own that could not be dumped.
@@ -72,18 +76,45 @@ final class Rehearsal {
     }
   }
 
-  private static void rehearse(int pid, Host.Builder host) throws CheckpointException, IOException {
-    Path nowhere = Path.of("/dev/null");
+  /// Everything up to an image under its name, in memory where there is such a place.
+  private static void rehearse(int pid, Host.Builder host, Compression compression, int level)
+      throws CheckpointException, IOException {
+    boolean inMemory = Files.isWritable(MEMORY);
+    Path folder =
+        inMemory ? Files.createTempDirectory(MEMORY, PREFIX) : Files.createTempDirectory(PREFIX);
+    Path directory = folder.resolve("image");
     try (Collector collector = Collector.open(pid, host, ConnectionPolicy.REFUSE);
-        FileChannel channel = FileChannel.open(nowhere, StandardOpenOption.WRITE);
-        PageWriter pages =
-            new PageWriter(channel, nowhere, Compression.COMPRESSION_NONE, 1, host.getPageSize())) {
+        ImageWriter image = ImageWriter.create(directory, compression, level, inMemory)) {
+      PageWriter pages = image.pages(host.getPageSize());
       collector.look();
       try (Freeze freeze = collector.stop(BUDGET_NANOS)) {
         long stopped = System.nanoTime();
         var state = collector.collect(freeze, pages, stopped);
+        image.state(state);
+        image.commit(
+            pid,
+            state.getThreads(0).getComm().toStringUtf8(),
+            Creation.newBuilder()
+                .setJcrVersion(Version.VERSION)
+                .setStatistics(collector.statistics())
+                .build());
         collector.thaw(freeze, state, stopped);
       }
+    } finally {
+      remove(directory);
+      Files.deleteIfExists(folder);
     }
+  }
+
+  private static void remove(Path image) throws IOException {
+    if (!Files.exists(image)) {
+      return;
+    }
+    try (DirectoryStream<Path> parts = Files.newDirectoryStream(image)) {
+      for (Path part : parts) {
+        Files.delete(part);
+      }
+    }
+    Files.delete(image);
   }
 }

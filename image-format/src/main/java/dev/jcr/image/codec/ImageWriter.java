@@ -3,7 +3,6 @@ package dev.jcr.image.codec;
 import com.google.protobuf.ByteString;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
-import dev.jcr.image.pages.PageBuffer;
 import dev.jcr.image.pages.PageWriter;
 import dev.jcr.image.pages.PagemapLayout;
 import dev.jcr.image.v1.Compression;
@@ -14,9 +13,7 @@ import dev.jcr.image.v1.Pagemap;
 import dev.jcr.image.v1.Part;
 import dev.jcr.image.v1.ProcessState;
 import dev.jcr.image.v1.Tracking;
-import java.io.IOException;
 import java.io.OutputStream;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
 
@@ -57,43 +54,6 @@ public final class ImageWriter implements AutoCloseable {
   /// @param out flushed by [#commit], not closed
   public static ImageWriter to(OutputStream out, Compression compression, int level) {
     return new ImageWriter(new ImageStream.Output(out), compression, level);
-  }
-
-  /// Runs everything a dump's writing needs once, on a few bytes in a temporary folder of its own:
-  /// the first use of Protobuf, zstd and the digests costs hundreds of milliseconds, which must not
-  /// fall into the time a process is stopped.
-  ///
-  /// @throws CheckpointException the temporary folder cannot be written
-  public static void warmUp() throws CheckpointException {
-    Path directory;
-    try {
-      directory = Files.createTempDirectory("jcr-warm-up-");
-    } catch (IOException e) {
-      throw new CheckpointException(
-          Outcome.FAILED,
-          "cannot create a temporary folder: " + e.getMessage() + "; set TMPDIR",
-          e);
-    }
-    try (ImageWriter writer = create(directory, Compression.COMPRESSION_ZSTD, 1, false)) {
-      PageWriter pages = writer.pages(4096);
-      PageBuffer buffer = pages.take();
-      buffer.add(0, 0x1000, 3);
-      buffer.data().putLong(4096, 1);
-      pages.submit(buffer);
-      pages.zero(0, 0x8000, 1);
-      Pagemap pagemap = pages.finish();
-      PagemapLayout.of("pagemap", pagemap, pages.storedBytes());
-      byte[] bytes = pagemap.toByteArray();
-      ManifestFile.encode(
-          manifest(1, "", Host.getDefaultInstance(), bytes, 1, bytes, Creation.getDefaultInstance())
-              .build());
-    } finally {
-      try {
-        Files.deleteIfExists(directory);
-      } catch (IOException _) {
-        // An empty folder in /tmp.
-      }
-    }
   }
 
   /// Where page contents go. Always the same one.
@@ -179,8 +139,8 @@ public final class ImageWriter implements AutoCloseable {
     PageWriter writer = pages(state.getHost().getPageSize());
     Pagemap pagemap = writer.finish();
     long pagesSize = writer.storedBytes();
-    check(state, pagemap, pagesSize);
     byte[] stateBytes = state.toByteArray();
+    check(state, stateBytes, pagemap, pagesSize);
     byte[] pagemapBytes = pagemap.toByteArray();
     folder.write(ImageFormat.PAGEMAP, pagemapBytes);
     folder.write(ImageFormat.STATE, stateBytes);
@@ -199,11 +159,11 @@ public final class ImageWriter implements AutoCloseable {
     return manifest;
   }
 
-  private void check(ProcessState state, Pagemap pagemap, long pagesSize)
+  private void check(ProcessState state, byte[] stateBytes, Pagemap pagemap, long pagesSize)
       throws CheckpointException {
     try {
       PagemapLayout.of(ImageFormat.PAGEMAP, pagemap, pagesSize);
-      StateValidator.check(ImageFormat.STATE, state, pagemap);
+      StateValidator.check(ImageFormat.STATE, state, stateBytes, pagemap);
     } catch (CheckpointException e) {
       // A reader's message, whose remedy is of no use here.
       String problem = String.valueOf(e.getMessage()).replaceFirst("; [^;]*$", "");

@@ -9,13 +9,10 @@ import static dev.jcr.image.codec.Rules.isPidOrNone;
 import static dev.jcr.image.codec.Rules.that;
 import static dev.jcr.image.codec.Rules.upTo;
 
-import com.google.protobuf.Descriptors.FieldDescriptor;
-import com.google.protobuf.Message;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.codec.Rules.Ascending;
 import dev.jcr.image.codec.Rules.Invalid;
 import dev.jcr.image.v1.Arch;
-import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.Host;
 import dev.jcr.image.v1.Identity;
 import dev.jcr.image.v1.Pagemap;
@@ -32,9 +29,6 @@ import java.util.List;
 /// A rule is here when a wrong value would lead restore astray (an index, a length, an order, a
 /// reference); what the kernel itself checks on the way is left to the kernel.
 public final class StateValidator {
-  /// Longest string of an image, in UTF-16 units; paths have at most 4096 bytes.
-  private static final int MAX_STRING = 1 << 16;
-
   private StateValidator() {}
 
   /// Checks every field that a restore uses.
@@ -43,11 +37,19 @@ public final class StateValidator {
   /// @throws CheckpointException of outcome IMAGE, naming the field
   public static void check(String object, ProcessState state, Pagemap pagemap)
       throws CheckpointException {
+    check(object, state, state.toByteArray(), pagemap);
+  }
+
+  /// The same of a state that is encoded already.
+  ///
+  /// @param bytes the state, encoded
+  static void check(String object, ProcessState state, byte[] bytes, Pagemap pagemap)
+      throws CheckpointException {
     try {
       that(state.hasHost(), "host is missing");
       that(state.hasIdentity(), "identity is missing");
       that(state.hasMemory(), "memory is missing");
-      anywhere(state);
+      FieldRules.check(bytes, ProcessState.getDescriptor());
       in("host", state.getHost(), StateValidator::host);
       that(
           state.getHost().getPageSize() == pagemap.getPageSize(),
@@ -64,40 +66,6 @@ public final class StateValidator {
     } catch (Invalid e) {
       throw Damage.in(object, String.valueOf(e.getMessage()));
     }
-  }
-
-  /// Rules for kinds of fields wherever they are.
-  private static void anywhere(Message message) throws Invalid {
-    for (var entry : message.getAllFields().entrySet()) {
-      FieldDescriptor field = entry.getKey();
-      switch (field.getJavaType()) {
-        case STRING -> {
-          if (field.isRepeated()) {
-            eachIs(field.getName(), (List<?>) entry.getValue(), StateValidator::isString);
-          } else {
-            that(isString(entry.getValue()), field.getName() + " is too long or has a NUL");
-          }
-        }
-        case MESSAGE -> {
-          if (field.isRepeated()) {
-            each(field.getName(), (List<?>) entry.getValue(), m -> anywhere((Message) m));
-          } else {
-            in(field.getName(), (Message) entry.getValue(), StateValidator::anywhere);
-          }
-        }
-        case INT, LONG, FLOAT, DOUBLE, BOOLEAN, BYTE_STRING, ENUM -> {}
-      }
-    }
-    if (message instanceof FileIdentity file) {
-      that(file.getPath().startsWith("/"), "path is not absolute");
-      that(upTo(file.getMtimeNanos(), 999_999_999), "mtime_nanos is not below one second");
-      that(upTo(file.getMode(), 0xffff), "mode has unknown bits");
-      that(file.getBuildId().size() <= 64, "build_id is too long");
-    }
-  }
-
-  private static boolean isString(Object value) {
-    return value instanceof String text && text.length() <= MAX_STRING && text.indexOf(0) < 0;
   }
 
   private static void host(Host host) throws Invalid {

@@ -133,6 +133,7 @@ public final class PageWriter implements AutoCloseable {
           work.signalAll();
         }
         if (!held) {
+          work.signal();
           progress.awaitUninterruptibly();
         }
       }
@@ -158,7 +159,9 @@ public final class PageWriter implements AutoCloseable {
         job.space = buffer.space();
         queue.add(job);
         order.add(job);
-        if (!held) {
+        // One alone is left to finish: a process that small is not kept waiting for a thread to
+        // wake.
+        if (!held && queue.size() > 1) {
           work.signal();
         }
       }
@@ -233,16 +236,23 @@ public final class PageWriter implements AutoCloseable {
     }
   }
 
-  /// Waits for everything to be written and ends the threads. Calling it again gives the same.
+  /// Has everything written, with the help of the calling thread, and ends the threads. Calling it
+  /// again gives the same.
   ///
   /// @throws CheckpointException writing failed
   public Pagemap finish() throws CheckpointException {
-    release();
     lock.lock();
     try {
       if (result != null) {
         return result;
       }
+    } finally {
+      lock.unlock();
+    }
+    release();
+    help();
+    lock.lock();
+    try {
       while (!order.isEmpty() && failure == null) {
         progress.awaitUninterruptibly();
       }
@@ -364,15 +374,24 @@ public final class PageWriter implements AutoCloseable {
   }
 
   private void run() {
+    work(true);
+  }
+
+  /// Does what the threads do, as long as there is work.
+  private void help() {
+    work(false);
+  }
+
+  private void work(boolean waiting) {
     try (Worker worker = new Worker()) {
       while (true) {
         Job job;
         lock.lock();
         try {
-          while (!closed && failure == null && (held || queue.isEmpty())) {
+          while (waiting && !closed && failure == null && (held || queue.isEmpty())) {
             work.awaitUninterruptibly();
           }
-          if (closed || failure != null) {
+          if (closed || failure != null || queue.isEmpty()) {
             return;
           }
           job = queue.removeFirst();

@@ -82,9 +82,4 @@ class ImageRoundTripTest {
       assertThat(one.resolve(part)).hasSameBinaryContentAs(two.resolve(part));
     }
   }
-
-  @Test
-  void warmUpLeavesNothing() throws Exception {
-    ImageWriter.warmUp();
-  }
 }
