@@ -3,6 +3,8 @@ package dev.jcr.cli;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.codec.ImageReader;
+import dev.jcr.restore.lazy.ImageBlocks;
+import dev.jcr.restore.lazy.LazyRanges;
 import dev.jcr.restore.lazy.LazyReport;
 import dev.jcr.restore.lazy.LazyServer;
 import java.io.IOException;
@@ -41,7 +43,7 @@ final class LazyPages {
     Optional<LazyServer> found;
     boolean taken = false;
     try {
-      found = LazyServer.resume(pid, image);
+      found = resume(pid, image);
       taken = found.isPresent();
     } finally {
       if (!taken) {
@@ -56,6 +58,14 @@ final class LazyPages {
     Optional<LazyReport> report = serve(found.get());
     report.ifPresent(done -> print(pid, done, json, out, err));
     return ExitCode.OK;
+  }
+
+  /// @param image taken over, unless nothing is returned or thrown
+  private static Optional<LazyServer> resume(int pid, ImageReader image)
+      throws CheckpointException {
+    image.requireWhole();
+    return LazyServer.resume(
+        pid, LazyRanges.of(image.state(), image.pagemap()), image.digest(), new ImageBlocks(image));
   }
 
   static void print(int pid, LazyReport report, boolean json, PrintWriter out, PrintWriter err) {
@@ -151,7 +161,7 @@ final class LazyPages {
     ImageReader image = ImageReader.open(directory);
     Optional<LazyServer> server;
     try {
-      server = LazyServer.resume(pid, image);
+      server = resume(pid, image);
     } catch (CheckpointException e) {
       image.close();
       throw e;

@@ -34,10 +34,13 @@ import picocli.CommandLine.Spec;
     footer = {
       "  jcr migrate 4242 10.0.0.2",
       "  jcr migrate 4242 10.0.0.2 --max-downtime 200 --bandwidth 50",
+      "  jcr migrate 4242 10.0.0.2 --postcopy",
       "  jcr migrate --status                what was moved from and to this host",
       "  jcr migrate --recover               finish or call off what was cut short"
     })
 final class MigrateCommand implements Callable<Integer> {
+  private static final int ROUNDS = 30;
+
   @Spec private CommandSpec spec;
 
   @Parameters(index = "0", arity = "0..1", paramLabel = "PID", description = "The process.")
@@ -64,9 +67,19 @@ final class MigrateCommand implements Callable<Integer> {
   @Option(
       names = "--max-rounds",
       paramLabel = "N",
-      defaultValue = "30",
-      description = "Give up when that was not reached after N rounds (default: ${DEFAULT-VALUE}).")
-  private int maxRounds;
+      description =
+          "Give up when that was not reached after N rounds (default: 30). With --postcopy: let it run"
+              + " there after N rounds at most (default: 0).")
+  private @Nullable Integer maxRounds;
+
+  @Option(
+      names = "--postcopy",
+      description =
+          "Let it run there before all its memory is there: the rest comes as it is asked for, and in"
+              + " the background. Meanwhile the process needs both hosts: when the network or a jcr is"
+              + " lost, it stops and waits for --recover (exit code 7); when the source host itself is"
+              + " lost, so is the process.")
+  private boolean postcopy;
 
   @Option(
       names = "--bandwidth",
@@ -119,10 +132,11 @@ final class MigrateCommand implements Callable<Integer> {
                 CredentialOptions.address(host),
                 credentials.folder,
                 maxDowntime,
-                maxRounds,
+                maxRounds == null ? postcopy ? 0 : ROUNDS : maxRounds,
                 bandwidth << 20,
                 codec.compression(),
-                codec.level()),
+                codec.level(),
+                postcopy),
             credentials.load(),
             this::event);
     if (json) {
@@ -175,11 +189,18 @@ final class MigrateCommand implements Callable<Integer> {
   }
 
   private int recover(PrintWriter out) throws CheckpointException {
-    boolean all = true;
+    int exit = ExitCode.OK;
     for (Source.Recovered one : Source.recover(credentials.folder, credentials.load())) {
       out.println("migration " + one.id() + ": " + one.message());
-      all &= one.resolved();
+      exit =
+          Math.max(
+              exit,
+              switch (one.fate()) {
+                case OVER -> ExitCode.OK;
+                case OPEN -> ExitCode.FAILED;
+                case LOST -> Outcome.TARGET_DOUBTFUL.exitCode();
+              });
     }
-    return all ? ExitCode.OK : ExitCode.FAILED;
+    return exit;
   }
 }

@@ -18,6 +18,7 @@ import dev.jcr.dump.timers.TimerCollector;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.CheckpointException.Problem;
+import dev.jcr.image.pages.OnDemand;
 import dev.jcr.image.pages.PageWriter;
 import dev.jcr.image.registers.Xsave;
 import dev.jcr.image.v1.BlockedCall;
@@ -101,6 +102,7 @@ final class Collector implements AutoCloseable {
   private final Statistics.Builder statistics = Statistics.newBuilder();
   private @Nullable WriteTracker tracker;
   private boolean trackAgain;
+  private boolean leavesPages;
   private long caught;
 
   private Collector(
@@ -187,6 +189,11 @@ final class Collector implements AutoCloseable {
   void track(WriteTracker writes, boolean again) {
     tracker = writes;
     trackAgain = again;
+  }
+
+  /// Pages that may come later stay with the process.
+  void leavePages() {
+    leavesPages = true;
   }
 
   /// Makes a userfaultfd of a frozen process's address space and takes it over; the process has no
@@ -326,6 +333,9 @@ final class Collector implements AutoCloseable {
                   mapping -> collected.objectFor(mapping.start(), mapping.end(), mapping.path())),
               scan);
       memdump = System.nanoTime();
+      if (leavesPages) {
+        dumper.leavePages(OnDemand.neededAtOnce(threads, host.getPageSize()));
+      }
       dumper.dump(vmas, scan, tracker, trackAgain);
       tags = new MemoryTags(leader.tracee(), host.getPageSize()).read(vmas, scan);
       files = collected.files();

@@ -4,14 +4,20 @@ import dev.jcr.dump.files.ConnectionPolicy;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Problem;
 import dev.jcr.image.codec.ImageWriter;
+import dev.jcr.parasite.arch.Machine;
 import dev.jcr.parasite.host.HostFacts;
+import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.ptrace.Freeze;
 import dev.jcr.parasite.ptrace.TracerThread;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /// Checkpoints one process. The entry point of the module.
 public final class Dump {
+  private static final long DISARM_NANOS = 10_000_000_000L;
+
   private Dump() {}
 
   /// Dumps and returns a report. On any exception the process is as it was, except where the
@@ -37,13 +43,13 @@ public final class Dump {
 
   /// The last round of many: writes to `image` what was not in the rounds before, and ends the
   /// process if `gate` says so. Of `options` only the pid is used. The rounds are over afterwards.
-  /// What forbids a dump should have been looked for before ([#preflight]); here it is found while
-  /// the process is stopped.
+  /// Without rounds everything is written. What forbids a dump should have been looked for before
+  /// ([#preflight]); here it is found while the process is stopped.
   public static DumpReport last(
       DumpOptions options,
       DumpListener listener,
       ImageWriter image,
-      MemoryRounds rounds,
+      @Nullable MemoryRounds rounds,
       DumpGate gate)
       throws CheckpointException {
     long started = System.nanoTime();
@@ -54,6 +60,17 @@ public final class Dump {
     } catch (IOException e) {
       throw Preflight.lost(options.pid(), e);
     }
+  }
+
+  /// Makes sure that a process stopped by SIGSTOP, whose pages are wanted elsewhere, never runs
+  /// again.
+  public static void disarm(int pid) throws CheckpointException {
+    TracerThread.run(() -> {
+      try (Freeze freeze = Freeze.stop(pid, Machine.of(Kernel.HOST), DISARM_NANOS)) {
+        Disarmed.threadsOf(freeze);
+        return true;
+      }
+    });
   }
 
   /// What would make a dump of `pid` fail, without stopping it. Throws when it cannot be dumped at

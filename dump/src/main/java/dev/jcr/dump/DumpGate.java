@@ -21,6 +21,17 @@ public interface DumpGate {
   /// @param begun System.nanoTime before its first thread was stopped
   default void stopped(long begun) {}
 
+  /// Whether pages that may come later are left in the process, for [#served] to give them away.
+  default boolean leavesPages() {
+    return false;
+  }
+
+  /// Only where pages were left: the process stands still and can never run again ([Disarmed]).
+  /// False keeps it so, for another jcr to go on; else it is ended.
+  default boolean served() {
+    return true;
+  }
+
   /// False, or an exception, lets the process go on as if nothing had been.
   boolean mayEnd() throws CheckpointException;
 

@@ -117,6 +117,9 @@ final class DumpSession {
 
   private DumpReport dump() throws CheckpointException {
     try (Collector collector = Collector.open(pid, host, options.connections())) {
+      if (gate.leavesPages()) {
+        collector.leavePages();
+      }
       if (rounds != null) {
         collector.track(rounds.tracker(), options.trackMemory());
       }
@@ -239,6 +242,14 @@ final class DumpSession {
               "cannot end process " + pid + ": it was called off; it runs on");
         }
         collector.endConnections();
+        if (gate.leavesPages()) {
+          Disarmed.threadsOf(freeze);
+          if (!gate.served()) {
+            // The SIGSTOP that the gate sent holds it.
+            freeze.thaw();
+            break;
+          }
+        }
         Kernel.raw(Syscall.KILL, pid, SIGKILL);
         gate.ended();
         kill(freeze);

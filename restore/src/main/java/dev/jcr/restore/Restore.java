@@ -19,6 +19,7 @@ import dev.jcr.restore.files.ChangedFiles;
 import dev.jcr.restore.files.FileCheck;
 import dev.jcr.restore.lazy.LazyRanges;
 import dev.jcr.restore.lazy.LazyServer;
+import dev.jcr.restore.lazy.RemoteMemory;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -50,16 +51,33 @@ public final class Restore {
   public static RestoredProcess run(
       RestoreOptions options, RestoreGate gate, @Nullable Staging staging)
       throws CheckpointException {
+    return run(options, gate, staging, null);
+  }
+
+  /// The same with pages that are still with the source of a migration.
+  ///
+  /// @param remote gives them, wanted if the image says that there are some; taken over by
+  ///   [RestoredProcess#lazy]
+  public static RestoredProcess run(
+      RestoreOptions options,
+      RestoreGate gate,
+      @Nullable Staging staging,
+      @Nullable RemoteMemory remote)
+      throws CheckpointException {
     long begin = System.nanoTime();
     ImageReader image = ImageReader.open(options.directory());
     boolean taken = false;
     try {
+      if (remote == null) {
+        image.requireWhole();
+      }
       if (!options.verified() && options.lazy().isEmpty()) {
         image.verifyPages();
       }
       ProcessState state = options.applied(image.state());
       ChangedFiles changed = options.files().changed();
-      LazyRanges lazy = lazy(options, state, image);
+      LazyRanges lazy =
+          remote == null ? lazy(options, state, image) : LazyRanges.remote(state, image.pagemap());
       RestorePlan.Steps steps = RestorePlan.of(state, image.pagemap(), changed, lazy);
       Host host = HostFacts.read().build();
       HostCheck.require(options.directory().toString(), HostCheck.problems(state, host, changed));
@@ -67,7 +85,7 @@ public final class Restore {
       Staging.Session<RestoredProcess> work =
           handed -> {
             try (RestoreSession session =
-                new RestoreSession(image, state, host, !options.detach(), handed, lazy)) {
+                new RestoreSession(image, state, host, !options.detach(), handed, lazy, remote)) {
               return execute(options, gate, session, steps, CpuVerdict.of(state, host), begin);
             }
           };
@@ -75,7 +93,7 @@ public final class Restore {
           staging == null
               ? TracerThread.run(() -> work.run(null))
               : staging.run(state, image.pages(), work);
-      taken = restored.lazy().isPresent();
+      taken = remote == null && restored.lazy().isPresent();
       return restored;
     } catch (IOException e) {
       throw new CheckpointException(

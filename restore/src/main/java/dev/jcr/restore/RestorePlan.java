@@ -2,6 +2,7 @@ package dev.jcr.restore;
 
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.pages.Ranges;
 import dev.jcr.image.v1.Arch;
 import dev.jcr.image.v1.BlockedCall;
 import dev.jcr.image.v1.Files;
@@ -102,6 +103,7 @@ final class RestorePlan {
     List<PageRun> runs = processRuns(pagemap);
     int pageSize = pagemap.getPageSize();
     List<RestoreStep> finishVmas = new ArrayList<>();
+    Ranges stored = Ranges.of(pagemap, kind -> kind == PageKind.PAGE_STORED);
     long pages = 0;
     for (PageRun run : runs) {
       pages += run.getKind() == PageKind.PAGE_STORED ? run.getPages() : 0;
@@ -128,7 +130,8 @@ final class RestorePlan {
       }
     }
     build.add(
-        new RestoreStep.FillPages(lazy.bytes() == 0 ? pages : pages - lazy.bytes() / pageSize));
+        new RestoreStep.FillPages(
+            pages - lazy.pages().and(stored).bytes() / Math.max(1, pageSize)));
     build.addAll(finishVmas);
     if (state.getMemory().getTagsCount() > 0) {
       build.add(new RestoreStep.TagMemory(state.getMemory().getTagsList()));

@@ -39,6 +39,7 @@ import dev.jcr.restore.files.FileExecutor;
 import dev.jcr.restore.lazy.ImageBlocks;
 import dev.jcr.restore.lazy.LazyRanges;
 import dev.jcr.restore.lazy.LazyServer;
+import dev.jcr.restore.lazy.RemoteMemory;
 import dev.jcr.restore.memory.AddressSpace;
 import dev.jcr.restore.memory.MappingProof;
 import dev.jcr.restore.memory.PageFiller;
@@ -84,6 +85,7 @@ final class RestoreSession implements AutoCloseable {
   private final boolean foreground;
   private final Staging.@Nullable Handed staged;
   private final LazyRanges lazy;
+  private final @Nullable RemoteMemory remote;
   private final List<Timing> timings = new ArrayList<>();
   private final FileCopies copies = new FileCopies();
   private final List<Tracee> born = new ArrayList<>();
@@ -104,13 +106,16 @@ final class RestoreSession implements AutoCloseable {
   /// @param foreground the process takes over jcr's terminal
   /// @param staged pages that are in place already; only for a detached process
   /// @param lazy what comes on demand
+  /// @param remote who gives it; null: the image
   RestoreSession(
       ImageReader image,
       ProcessState state,
       Host host,
       boolean foreground,
       Staging.@Nullable Handed staged,
-      LazyRanges lazy) {
+      LazyRanges lazy,
+      @Nullable RemoteMemory remote) {
+    this.remote = remote;
     this.staged = staged;
     this.lazy = lazy;
     this.stubPid = staged == null ? 0 : staged.stubPid();
@@ -283,8 +288,15 @@ final class RestoreSession implements AutoCloseable {
         }
         server =
             LazyServer.start(
-                process().tid(), userfault, ranges, new ImageBlocks(image), image.digest());
+                process().tid(),
+                userfault,
+                ranges,
+                remote == null
+                    ? new ImageBlocks(image)
+                    : remote.open(ranges.pages(), image.pages().pageSize()),
+                image.digest());
         userfault = null;
+        prctl(state.getIdentity().getThpDisable(), -1, Prctl.SET_THP_DISABLE, "THP disable");
       }
       case RestoreStep.TagMemory(var runs) -> tagMemory(runs);
       case RestoreStep.ProveMappings _ ->
@@ -385,6 +397,10 @@ final class RestoreSession implements AutoCloseable {
     threads.put(pid, created);
     // Nothing may be delivered before the thaw.
     tracee.setSignalMask(ALL_BLOCKED);
+    if (lazy.bytes() > 0) {
+      // A huge page would fill what is to come on demand with zeros. Until it is registered.
+      created.require("forbid huge pages", Syscall.PRCTL, Prctl.SET_THP_DISABLE, 1, 0, 0, 0);
+    }
     space = new AddressSpace(created, object -> files().remoteObjectFd(object), kept());
   }
 
@@ -470,7 +486,9 @@ final class RestoreSession implements AutoCloseable {
     write("coredump_filter", "0x" + Integer.toHexString(identity.getCoredumpFilter()));
     prctl(identity.getChildSubreaper() ? 1 : 0, 0, Prctl.SET_CHILD_SUBREAPER, "child subreaper");
     // -1: whatever a new process has, it has from jcr.
-    prctl(identity.getThpDisable(), -1, Prctl.SET_THP_DISABLE, "THP disable");
+    if (lazy.bytes() == 0) {
+      prctl(identity.getThpDisable(), -1, Prctl.SET_THP_DISABLE, "THP disable");
+    }
     prctl(identity.getIoFlusher() ? 1 : 0, 0, Prctl.SET_IO_FLUSHER, "I/O flusher");
     prctl(identity.getMemoryMerge() ? 1 : 0, 0, Prctl.SET_MEMORY_MERGE, "memory merge");
     prctl(identity.getMemoryDenyWriteExecute(), 0, Prctl.SET_MDWE, "memory deny write execute");

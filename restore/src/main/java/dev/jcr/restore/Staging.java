@@ -12,6 +12,7 @@ import dev.jcr.image.v1.VmaKind;
 import dev.jcr.parasite.arch.Machine;
 import dev.jcr.parasite.collect.VmaCollector;
 import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.linux.Prctl;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.ptrace.Tracee;
 import dev.jcr.parasite.ptrace.TracerThread;
@@ -191,6 +192,7 @@ public final class Staging implements AutoCloseable {
   private void stage(PageStore store) throws CheckpointException {
     Ranges all = Ranges.of(store.effective());
     Ranges zero = Ranges.of(store.newest(), kind -> kind == PageKind.PAGE_ZERO);
+    Ranges remote = Ranges.of(store.effective(), kind -> kind == PageKind.PAGE_REMOTE);
     Ranges parents = Ranges.of(store.newest(), kind -> kind == PageKind.PAGE_PARENT);
     Ranges before = staged;
     // Until this is done, nothing is sure.
@@ -198,9 +200,17 @@ public final class Staging implements AutoCloseable {
     thread.call(() -> {
       before.minus(all).forEach(this::discard);
       before.and(zero).forEach(this::discard);
+      if (remote.size() > 0) {
+        // Else the kernel could fill them with zeros again, in a huge page.
+        stub.process()
+            .require("forbid huge pages", Syscall.PRCTL, Prctl.SET_THP_DISABLE, 1, 0, 0, 0);
+        for (Ranges part : ordered()) {
+          remote.and(part).forEach(this::discard);
+        }
+      }
       return true;
     });
-    Ranges known = all.minus(parents.minus(before));
+    Ranges known = all.minus(parents.minus(before)).minus(remote);
     PageFiller filler = new PageFiller(store, stub.memory());
     Ranges now = new Ranges();
     for (Ranges ranges : mapped.values()) {

@@ -16,6 +16,8 @@ import java.util.random.RandomGeneratorFactory;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /// A process moves between two hosts ([Hosts]): back and forth, and with everything that can go
 /// wrong on the way. Always exactly one copy lives, and finds itself whole.
@@ -92,6 +94,44 @@ class MigrationTest {
     }
   }
 
+  /// Runs there while most of its memory is still here; of what was sent in rounds only the rest.
+  @Tag("process")
+  @Timeout(600)
+  @ParameterizedTest
+  @ValueSource(strings = {"0", "2"})
+  void itsMemoryFollows(String rounds) throws Exception {
+    try (Hosts hosts = new Hosts()) {
+      hosts.b.serve();
+      Path dirty = target(hosts, "dirty");
+      hosts.a.start(dirty, PID, "dirty", "96", "20");
+      await(dirty.resolve("ready"));
+      Command.Result moved =
+          migrate(
+              hosts.a,
+              hosts.b,
+              PID + 1,
+              "--postcopy",
+              "--max-rounds",
+              rounds,
+              "--max-downtime",
+              "1",
+              "--bandwidth",
+              "32");
+      moved.expectExit(0);
+      System.out.println(moved.out());
+      assertThat(moved.out()).contains("\"event\":\"whole\"");
+      long late = number(moved, "remote_bytes");
+      assertThat(late).isGreaterThan(rounds.equals("0") ? 96 << 20 : 256 << 10);
+      assertThat(Hosts.living(dirty)).hasSize(1);
+      expectPass(dirty);
+      assertThat(hosts.b.log()).contains("has all its memory");
+    }
+  }
+
+  private static long number(Command.Result result, String name) {
+    return Long.parseLong(result.out().replaceFirst("(?s).*\"" + name + "\":\"?([0-9]+).*", "$1"));
+  }
+
   /// Time stopped and bytes sent by size of memory, at about 50 MiB/s of written pages.
   @Tag("bench")
   @Timeout(1200)
@@ -119,14 +159,14 @@ class MigrationTest {
   @Timeout(1200)
   @Test
   void killedOrCutAtTwentyFourMoments() throws Exception {
-    killedOrCut(24, System.nanoTime());
+    killedOrCut(24, System.nanoTime(), "counter");
   }
 
   @Tag("soak")
   @Timeout(14400)
   @Test
   void killedOrCutAtFiveHundredMoments() throws Exception {
-    killedOrCut(500, System.nanoTime());
+    killedOrCut(500, System.nanoTime(), "counter");
   }
 
   private enum Fault {
@@ -136,7 +176,16 @@ class MigrationTest {
     CABLE
   }
 
-  private static void killedOrCut(int moments, long seed) throws Exception {
+  /// The same while memory is on its way behind the process.
+  @Tag("robustness")
+  @Timeout(1200)
+  @Test
+  void killedOrCutAtSixteenMomentsOfPostcopy() throws Exception {
+    killedOrCut(16, System.nanoTime(), "dirty", "--postcopy", "--bandwidth", "24");
+  }
+
+  private static void killedOrCut(int moments, long seed, String program, String... more)
+      throws Exception {
     RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(seed);
     TreeMap<String, Integer> outcomes = new TreeMap<>();
     try (Hosts hosts = new Hosts()) {
@@ -147,15 +196,23 @@ class MigrationTest {
         Fault fault = Fault.values()[moment % Fault.values().length];
         Path target = target(hosts, "target" + moment);
         int pid = PID + 100 * (moment % 100);
-        hosts.a.start(target, pid, "counter");
+        hosts.a.start(target, pid, program);
         await(target.resolve("ready"));
         hosts.b.serve();
         long begin = System.nanoTime();
+        List<String> words =
+            new ArrayList<>(
+                List.of(
+                    "migrate",
+                    Integer.toString(pid + 1),
+                    hosts.b.address,
+                    "--max-downtime",
+                    "1000"));
+        words.addAll(List.of(more));
         Process migration =
             hosts
                 .a
-                .jcr(
-                    "migrate", Integer.toString(pid + 1), hosts.b.address, "--max-downtime", "1000")
+                .jcr(words.toArray(String[]::new))
                 .start(target.resolve("out"), target.resolve("err"));
         if (moment == 0) {
           migration.waitFor();

@@ -15,6 +15,9 @@ import dev.jcr.restore.Restore;
 import dev.jcr.restore.RestoreGate;
 import dev.jcr.restore.RestoreOptions;
 import dev.jcr.restore.Staging;
+import dev.jcr.restore.lazy.LazyRanges;
+import dev.jcr.restore.lazy.LazyReport;
+import dev.jcr.restore.lazy.LazyServer;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.Socket;
@@ -28,6 +31,7 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
@@ -36,6 +40,8 @@ import java.util.concurrent.FutureTask;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
 import javax.net.ssl.SSLServerSocket;
 import javax.net.ssl.SSLSocket;
@@ -49,7 +55,10 @@ import org.jspecify.annotations.Nullable;
 ///             held until the source says COMMIT or ABORT, however long that takes
 /// decided     COMMIT came when no process was prepared any more: it is rebuilt, then let go
 /// thawing     is let go at this moment
+/// fetching    runs here, but some of its memory is still at the source (post-copy): when that is lost,
+///             it waits, stopped, for the source to come again (RESOLVE)
 /// running     runs here; COMMIT again is answered with RUNNING
+/// lost        was running here when the rest of its memory was lost with the source: stays stopped
 /// doubtful    jcr died while "thawing" and the process is not there: nobody can tell whether it ran.
 ///             Held, and said so
 /// ```
@@ -58,6 +67,8 @@ public final class Destination implements AutoCloseable {
   private static final int HELLO_MILLIS = 20_000;
   private static final int ROUND_MILLIS = 120_000;
   private static final int ID_BYTES = 16;
+  private static final long END_NANOS = 20_000_000_000L;
+  private static final long END_STEP_NANOS = 2_000_000;
 
   private final Path folder;
   private final Consumer<String> log;
@@ -71,6 +82,22 @@ public final class Destination implements AutoCloseable {
     final CompletableFuture<Boolean> decision = new CompletableFuture<>();
     final CompletableFuture<String> prepared = new CompletableFuture<>();
     final CompletableFuture<Boolean> running = new CompletableFuture<>();
+
+    /// Text for the source.
+    final CompletableFuture<String> whole = new CompletableFuture<>();
+
+    final @Nullable RemoteBlocks remote;
+    final AtomicReference<@Nullable SSLSocket> socket = new AtomicReference<>();
+
+    Held(@Nullable RemoteBlocks remote) {
+      this.remote = remote;
+    }
+
+    /// Whether the source has nothing to do with it any more.
+    boolean isOver() {
+      CompletableFuture<?> last = remote == null ? running : whole;
+      return last.isDone() && !last.isCompletedExceptionally();
+    }
   }
 
   public Destination(Path folder, Consumer<String> log) {
@@ -111,9 +138,10 @@ public final class Destination implements AutoCloseable {
           log.accept(
               "holds process %d (%s) of migration %s for its source to decide: jcr migrate --recover"
                   .formatted(journal.number("pid"), journal.get("comm"), migration.getFileName()));
+      case "fetching" -> log.accept(waits(migration, journal));
       case "thawing" -> {
         if (isAlive(journal)) {
-          journal.set("running");
+          journal.set(isPostcopy(journal) ? "fetching" : "running");
         } else {
           journal.set("doubtful");
         }
@@ -129,6 +157,15 @@ public final class Destination implements AutoCloseable {
                   migration.getFileName(),
                   migration.resolve(journal.get("image"))));
     }
+  }
+
+  private static String waits(Path migration, Journal journal) {
+    return "process %d (%s) of migration %s waits for the rest of its memory, which its source has: jcr migrate --recover there"
+        .formatted(journal.number("pid"), journal.get("comm"), migration.getFileName());
+  }
+
+  private static boolean isPostcopy(Journal journal) {
+    return journal.get("postcopy").equals("true");
   }
 
   private static boolean isAlive(Journal journal) {
@@ -206,7 +243,7 @@ public final class Destination implements AutoCloseable {
         Message first = link.receive();
         switch (first.kind()) {
           case HELLO -> migrate(socket, link, first);
-          case RESOLVE -> resolve(link, first);
+          case RESOLVE -> resolve(socket, link, first);
           default -> throw Link.strange(first.kind() + " first");
         }
       } catch (CheckpointException e) {
@@ -293,10 +330,12 @@ public final class Destination implements AutoCloseable {
         throw Link.strange("an image of another process");
       }
       long received = System.nanoTime();
-      journal.with("image", round).with("comm", manifest.getComm());
+      boolean postcopy = message.text().equals(Link.POSTCOPY);
+      journal.with("image", round).with("comm", manifest.getComm()).with("postcopy", postcopy);
       Staging filled = staging;
       staging = null;
-      Held process = prepare(id, journal, last, filled);
+      RemoteBlocks remote = postcopy ? new RemoteBlocks(link, id) : null;
+      Held process = prepare(id, journal, last, filled, remote);
       String timings = await(process.prepared);
       done = true;
       link.send(
@@ -304,7 +343,9 @@ public final class Destination implements AutoCloseable {
           "received %d us, prepared %d us: %s"
               .formatted(
                   (received - began) / 1000, (System.nanoTime() - received) / 1000, timings));
-      decide(socket, link, id, process);
+      socket.setSoTimeout(0);
+      socket.setKeepAlive(true);
+      follow(socket, link, id, process);
     } finally {
       if (staging != null) {
         staging.close();
@@ -344,8 +385,14 @@ public final class Destination implements AutoCloseable {
   /// connection is lost.
   ///
   /// @param staging closed here
-  private Held prepare(String id, Journal journal, Path image, @Nullable Staging staging) {
-    Held process = new Held();
+  /// @param remote with post-copy: who has the rest
+  private Held prepare(
+      String id,
+      Journal journal,
+      Path image,
+      @Nullable Staging staging,
+      @Nullable RemoteBlocks remote) {
+    Held process = new Held(remote);
     held.put(id, process);
     FutureTask<Boolean> durable =
         new FutureTask<>(() -> {
@@ -378,15 +425,25 @@ public final class Destination implements AutoCloseable {
         .name("jcr-prepare")
         .start(() -> {
           try (Staging filled = staging) {
-            Restore.run(
-                new RestoreOptions(
-                    image, false, true, ConnectionChanges.NONE, FileChanges.NONE, true),
-                gate,
-                filled);
-            journal.set("running");
+            Optional<LazyServer> pages =
+                Restore.run(
+                        new RestoreOptions(
+                            image,
+                            false,
+                            true,
+                            ConnectionChanges.NONE,
+                            FileChanges.NONE,
+                            true,
+                            Optional.of(new RestoreOptions.LazyMemory(Long.MAX_VALUE))
+                                .filter(_ -> remote != null)),
+                        gate,
+                        filled,
+                        remote)
+                    .lazy();
+            journal.set(pages.isPresent() ? "fetching" : "running");
             process.running.complete(true);
-            removeImages(image.getParent());
             log.accept("process " + journal.get("pid") + " of migration " + id + " runs here");
+            complete(id, journal, process, pages);
           } catch (CheckpointException | IOException | RuntimeException | Error e) {
             // Called off, or it could not be rebuilt; the image stays until the decision is known.
             if (journal.state().equals("thawing") && !isAlive(journal)) {
@@ -395,11 +452,41 @@ public final class Destination implements AutoCloseable {
             }
             process.prepared.completeExceptionally(e);
             process.running.completeExceptionally(e);
+            process.whole.completeExceptionally(e);
           } finally {
             held.remove(id, process);
           }
         });
     return process;
+  }
+
+  /// Waits until the process has all its memory, or the source is lost.
+  private void complete(String id, Journal journal, Held process, Optional<LazyServer> pages)
+      throws IOException {
+    try {
+      String text = "";
+      if (pages.isPresent()) {
+        LazyReport report = pages.get().await();
+        text =
+            "%d faults, half within %d us, 99 %% within %d us, the slowest %d us; %d pages asked for, %d ahead, %d given up"
+                .formatted(
+                    report.faults(),
+                    report.median(),
+                    report.ninetyNinth(),
+                    report.slowest(),
+                    report.demanded(),
+                    report.prefetched(),
+                    report.discarded());
+        journal.set("running");
+        log.accept("process " + journal.get("pid") + " of migration " + id + " has all its memory");
+      }
+      removeImages(journal.file().getParent());
+      process.whole.complete(text);
+    } catch (CheckpointException e) {
+      journal.with("why", String.valueOf(e.getMessage())).set("fetching");
+      log.accept(e.getMessage());
+      process.whole.completeExceptionally(e);
+    }
   }
 
   private void setDecided(Journal journal) {
@@ -424,35 +511,73 @@ public final class Destination implements AutoCloseable {
     }
   }
 
-  /// The connection may end here: then the process is held.
-  private void decide(SSLSocket socket, Link link, String id, Held process)
+  /// Does what the source says until it says no more. The connection may end here: then the process
+  /// is held.
+  private void follow(SSLSocket socket, Link link, String id, Held process)
       throws IOException, CheckpointException {
-    socket.setSoTimeout(0);
-    socket.setKeepAlive(true);
-    Message message;
+    process.socket.set(socket);
     try {
-      message = link.receive();
-    } catch (IOException e) {
-      log.accept(
-          "lost the source of migration "
-              + id
-              + ": the process is held, stopped, until the source decides (jcr migrate --recover)");
-      throw e;
-    }
-    switch (message.kind()) {
-      case COMMIT -> link.send(Kind.RUNNING, commit(id, process));
-      case ABORT -> {
-        abort(id, process);
-        link.send(Kind.ABORTED, "");
+      while (true) {
+        Message message = link.receive();
+        switch (message.kind()) {
+          case BLOCK -> {
+            if (process.remote == null) {
+              throw Link.strange("pages of a whole process");
+            }
+            process.remote.arrived(message);
+          }
+          case COMMIT -> {
+            if (process.remote != null) {
+              socket.setSoTimeout(ROUND_MILLIS);
+            }
+            commit(link, id, process);
+          }
+          case ABORT -> {
+            abort(id, process);
+            link.send(Kind.ABORTED, "");
+            return;
+          }
+          default -> throw Link.strange(message.kind() + " instead of a decision");
+        }
       }
-      default -> throw Link.strange(message.kind() + " instead of a decision");
+    } catch (IOException | CheckpointException e) {
+      if (process.isOver()) {
+        return;
+      }
+      if (process.remote != null) {
+        process.remote.lost(String.valueOf(e.getMessage()));
+      }
+      if (!process.decision.isDone()) {
+        log.accept(
+            "lost the source of migration "
+                + id
+                + ": the process is held, stopped, until the source decides (jcr migrate --recover)");
+      }
+      throw e;
     }
   }
 
-  private static String commit(String id, Held process) throws CheckpointException {
+  /// Lets the process go; the source is told by whoever does it.
+  private void commit(Link link, String id, Held process) {
+    Object _ =
+        process.running.whenComplete((_, failure) ->
+            answer(link, failure == null ? Kind.RUNNING : Kind.REFUSE, text(id, failure)));
+    if (process.remote != null) {
+      Object _ = process.whole.thenAccept(text -> answer(link, Kind.WHOLE, text));
+    }
     process.decision.complete(true);
-    await(process.running);
-    return id;
+  }
+
+  private static String text(String id, @Nullable Throwable failure) {
+    return failure == null ? id : String.valueOf(failure.getMessage());
+  }
+
+  private void answer(Link link, Kind kind, String text) {
+    try {
+      link.send(kind, text);
+    } catch (IOException e) {
+      log.accept("could not tell the source " + kind + ": " + e.getMessage());
+    }
   }
 
   private void abort(String id, Held process) throws IOException {
@@ -468,21 +593,39 @@ public final class Destination implements AutoCloseable {
   }
 
   /// A source tells how a migration that was cut off ended.
-  private void resolve(Link link, Message message) throws IOException, CheckpointException {
+  private void resolve(SSLSocket socket, Link link, Message message)
+      throws IOException, CheckpointException {
     String text = message.text();
-    if (!text.matches("(commit|abort) [0-9a-f]{32}")) {
+    if (!text.matches("(commit|abort|lost) [0-9a-f]{32}")) {
       throw Link.strange("a decision that is none");
     }
-    boolean commit = text.startsWith("commit");
+    String decision = text.substring(0, text.indexOf(' '));
+    boolean commit = decision.equals("commit");
     String id = text.substring(text.indexOf(' ') + 1);
     Path migration = folder.resolve(id);
     Held process = held.get(id);
+    if (process != null && process.decision.isDone()) {
+      // Its connection is over, whether that was noticed here or not.
+      hangUp(id, process);
+      process = null;
+    }
+    if (decision.equals("lost")) {
+      if (process != null) {
+        abandon(id, process);
+      }
+      lost(link, id, migration);
+      return;
+    }
     if (process != null) {
-      if (commit) {
-        link.send(Kind.RUNNING, commit(id, process));
-      } else {
+      if (!commit) {
         abort(id, process);
         link.send(Kind.ABORTED, "");
+      } else if (process.remote == null) {
+        finish(socket, link, id, process);
+      } else {
+        // What it was prepared with is gone.
+        abandon(id, process);
+        again(socket, link, id, migration);
       }
       return;
     }
@@ -501,7 +644,7 @@ public final class Destination implements AutoCloseable {
           throw new CheckpointException(
               Outcome.FAILED, "cannot abort migration " + id + ": its process runs here");
         }
-        link.send(Kind.RUNNING, id);
+        sayRunning(link, id, journal);
       }
       case "prepared", "decided" -> {
         if (!commit) {
@@ -509,10 +652,14 @@ public final class Destination implements AutoCloseable {
           link.send(Kind.ABORTED, "");
           return;
         }
-        journal.set("decided");
-        Held again = prepare(id, journal, migration.resolve(journal.get("image")), null);
-        await(again.prepared);
-        link.send(Kind.RUNNING, commit(id, again));
+        again(socket, link, id, migration);
+      }
+      case "fetching" -> {
+        if (!commit) {
+          throw new CheckpointException(
+              Outcome.FAILED, "cannot abort migration " + id + ": its process runs here");
+        }
+        fetchAgain(socket, link, id, migration, journal);
       }
       case "receiving" -> {
         if (commit) {
@@ -531,6 +678,134 @@ public final class Destination implements AutoCloseable {
                   + id
                   + " ran; see the destination's log");
     }
+  }
+
+  private static void sayRunning(Link link, String id, Journal journal) throws IOException {
+    link.send(Kind.RUNNING, id);
+    if (isPostcopy(journal)) {
+      link.send(Kind.WHOLE, isAlive(journal) ? "" : Link.ENDED);
+    }
+  }
+
+  private void finish(SSLSocket socket, Link link, String id, Held process)
+      throws IOException, CheckpointException {
+    commit(link, id, process);
+    follow(socket, link, id, process);
+  }
+
+  /// The process is rebuilt from its image.
+  private void again(SSLSocket socket, Link link, String id, Path migration)
+      throws IOException, CheckpointException {
+    Journal journal = Journal.read(migration.resolve("journal"));
+    journal.set("decided");
+    Held process =
+        prepare(
+            id,
+            journal,
+            migration.resolve(journal.get("image")),
+            null,
+            isPostcopy(journal) ? new RemoteBlocks(link, id) : null);
+    await(process.prepared);
+    finish(socket, link, id, process);
+  }
+
+  /// Ends a process that was prepared; its image stays.
+  private void abandon(String id, Held process) throws CheckpointException {
+    process.decision.complete(false);
+    awaitEnd(id, process);
+  }
+
+  /// Ends the connection of a process that runs here and misses pages.
+  private void hangUp(String id, Held process) throws CheckpointException {
+    SSLSocket socket = process.socket.get();
+    if (socket != null) {
+      try {
+        socket.close();
+      } catch (IOException _) {
+        // It was lost before.
+      }
+    }
+    if (process.remote != null) {
+      process.remote.lost("it came again");
+    }
+    awaitEnd(id, process);
+  }
+
+  private void awaitEnd(String id, Held process) throws CheckpointException {
+    long deadline = System.nanoTime() + END_NANOS;
+    while (held.get(id) == process) {
+      if (System.nanoTime() > deadline) {
+        throw new CheckpointException(
+            Outcome.FAILED, "migration " + id + " is still at work here; try again");
+      }
+      LockSupport.parkNanos(END_STEP_NANOS);
+    }
+  }
+
+  /// A process that waits for its pages gets them from the same source by another connection.
+  private void fetchAgain(SSLSocket socket, Link link, String id, Path migration, Journal journal)
+      throws IOException, CheckpointException {
+    if (!isAlive(journal)) {
+      // It ended here, as it may.
+      journal.set("running");
+      removeImages(migration);
+      sayRunning(link, id, journal);
+      return;
+    }
+    RemoteBlocks remote = new RemoteBlocks(link, id);
+    Held process = new Held(remote);
+    Optional<LazyServer> pages;
+    try (ImageReader image = ImageReader.open(migration.resolve(journal.get("image")))) {
+      LazyRanges ranges = LazyRanges.remote(image.state(), image.pagemap());
+      pages =
+          LazyServer.resume(
+              (int) journal.number("pid"),
+              ranges,
+              image.digest(),
+              remote.open(ranges.pages(), image.pages().pageSize()));
+    }
+    held.put(id, process);
+    process.decision.complete(true);
+    process.running.complete(true);
+    pages.ifPresent(server -> server.prefetch(Long.MAX_VALUE));
+    Thread.ofPlatform()
+        .daemon()
+        .name("jcr-fetch")
+        .start(() -> {
+          try {
+            if (pages.isEmpty()) {
+              journal.set("running");
+            }
+            complete(id, journal, process, pages);
+          } catch (IOException | RuntimeException | Error e) {
+            process.whole.completeExceptionally(e);
+          } finally {
+            held.remove(id, process);
+          }
+        });
+    finish(socket, link, id, process);
+  }
+
+  /// The source has no pages any more.
+  private void lost(Link link, String id, Path migration) throws IOException, CheckpointException {
+    if (!Files.exists(migration.resolve("journal"))) {
+      throw new CheckpointException(Outcome.FAILED, "migration " + id + " is not known here");
+    }
+    Journal journal = Journal.read(migration.resolve("journal"));
+    if (journal.state().equals("running")
+        || (journal.state().equals("fetching") && !isAlive(journal))) {
+      link.send(Kind.WHOLE, "");
+      return;
+    }
+    journal.set("lost");
+    String told =
+        "process %s of migration %s can never have the rest of its memory: it is %s"
+            .formatted(
+                journal.get("pid"),
+                id,
+                isAlive(journal) ? "stopped here; kill it" : "not started here");
+    log.accept(told);
+    throw new CheckpointException(Outcome.FAILED, told);
   }
 
   /// State of every migration that was here, for people.

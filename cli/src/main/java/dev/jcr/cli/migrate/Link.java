@@ -12,6 +12,7 @@ import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
+import java.util.concurrent.locks.ReentrantLock;
 
 /// One connection: messages of a kind and some bytes, and images between them.
 ///
@@ -25,8 +26,20 @@ import java.util.List;
 /// HELLO says version, migration, process and outline; ACCEPT or REFUSE. Then ROUND and GOT, many
 /// times; FINAL and PREPARED; COMMIT and RUNNING, or ABORT and ABORTED. Instead of HELLO, RESOLVE
 /// says how a migration that was cut off ended.
+///
+/// With post-copy (FINAL says so), from FINAL on, in any number and order: WANT ([PageRequest]) and
+/// BLOCK (8 window, then a [dev.jcr.image.pages.PageBlock]); behind RUNNING, WHOLE when no page is
+/// missing any more.
+///
+/// One thread receives; any thread sends.
 final class Link {
-  static final int VERSION = 1;
+  static final int VERSION = 2;
+
+  /// Text of a FINAL behind which pages are to be asked for.
+  static final String POSTCOPY = "postcopy";
+
+  /// Text of a WHOLE: the process is not there any more.
+  static final String ENDED = "ended";
 
   /// Kinds of messages; the place in this list is what is sent.
   enum Kind {
@@ -41,7 +54,10 @@ final class Link {
     RUNNING,
     ABORT,
     ABORTED,
-    RESOLVE
+    RESOLVE,
+    WANT,
+    BLOCK,
+    WHOLE
   }
 
   /// Longest message: an outline of a process with many mappings.
@@ -59,6 +75,7 @@ final class Link {
 
   private final DataInputStream in;
   private final DataOutputStream out;
+  private final ReentrantLock sending = new ReentrantLock();
 
   Link(InputStream in, OutputStream out) {
     this.in = new DataInputStream(new BufferedInputStream(in, BUFFER));
@@ -76,10 +93,15 @@ final class Link {
   }
 
   void send(Kind kind, byte[] bytes) throws IOException {
-    out.writeByte(KINDS.indexOf(kind));
-    out.writeInt(bytes.length);
-    out.write(bytes);
-    out.flush();
+    sending.lock();
+    try {
+      out.writeByte(KINDS.indexOf(kind));
+      out.writeInt(bytes.length);
+      out.write(bytes);
+      out.flush();
+    } finally {
+      sending.unlock();
+    }
   }
 
   void send(Kind kind, String text) throws IOException {
@@ -103,7 +125,10 @@ final class Link {
 
   /// The next message, which must be of this kind; a refusal is thrown.
   Message expect(Kind kind) throws IOException, CheckpointException {
-    Message message = receive();
+    return required(receive(), kind);
+  }
+
+  static Message required(Message message, Kind kind) throws CheckpointException {
     if (message.kind() == Kind.REFUSE) {
       throw new CheckpointException(
           Outcome.FAILED, "cannot migrate: the destination refuses: " + message.text());

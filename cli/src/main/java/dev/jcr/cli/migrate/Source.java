@@ -49,8 +49,10 @@ import org.jspecify.annotations.Nullable;
 /// ```
 /// sending    undecided, which means: it stays here
 /// commit     decided: it lives there. Written while the process is stopped, by jcr and by SIGSTOP, so
-///            that it does not run even if jcr dies now
+///            that it does not run even if jcr dies now. With "postcopy" it is kept like that until
+///            the destination has all its pages
 /// done       it was ended here and runs there
+/// lost       it was to live there, but its pages ended here before they were all sent
 /// aborted    it stays here; "told" says whether the destination knows
 /// ```
 public final class Source {
@@ -69,7 +71,9 @@ public final class Source {
   /// @param folder journals
   /// @param maxDowntimeMillis the last round begins when its memory is expected to take no longer
   /// @param maxRounds rounds of memory before that; when they did not get small enough by then, the
-  ///   migration is given up
+  ///   migration is given up, or the rest follows the process
+  /// @param postcopy the process runs there before all its memory is there; with `maxRounds` 0
+  ///   nothing is sent before
   /// @param bytesPerSecond bandwidth limit, 0 for none
   public record Options(
       int pid,
@@ -79,7 +83,8 @@ public final class Source {
       int maxRounds,
       long bytesPerSecond,
       Compression compression,
-      int compressionLevel) {}
+      int compressionLevel,
+      boolean postcopy) {}
 
   /// What was sent and how long the process stood still.
   ///
@@ -160,6 +165,7 @@ public final class Source {
             .with("stopped", Proc.of(pid).status().state() == 'T')
             .with("host", options.address().getHostString())
             .with("port", options.address().getPort())
+            .with("postcopy", options.postcopy())
             .set("sending");
         return send(options, credentials, listener, id, raw, outline, journal);
       }
@@ -205,8 +211,16 @@ public final class Source {
         journal.with("told", false).set("aborted");
         throw lost(options.address(), e);
       }
-      throw inDoubt(id, options.pid(), e);
+      throw options.postcopy() ? unfinished(id, options.pid(), e) : inDoubt(id, options.pid(), e);
     }
+  }
+
+  private static CheckpointException unfinished(String id, int pid, Exception e) {
+    return new CheckpointException(
+        Outcome.TARGET_DOUBTFUL,
+        "cannot finish migration %s of process %d: %s; it is decided that it lives at the destination, where it waits for the rest of its memory, which is in the stopped process %d here: do not end that one: jcr migrate --recover"
+            .formatted(id, pid, e.getMessage(), pid),
+        e);
   }
 
   /// Everything resident, twice: rounds repeat pages.
@@ -279,6 +293,8 @@ public final class Source {
     private final Counted counted;
     private String prepared = "";
     private @Nullable IOException failure;
+    private @Nullable PageGiver giver;
+    private String whole = "";
     private long stoppedAt;
     private boolean stoppedBySignal;
     private long collectedAt;
@@ -304,12 +320,13 @@ public final class Source {
     Report run() throws CheckpointException, IOException {
       Host.Builder host = HostFacts.read();
       int pageSize = host.getPageSize();
-      try (MemoryRounds rounds = MemoryRounds.begin(options.pid(), host.clone())) {
+      boolean ahead = options.maxRounds() > 0 || !options.postcopy();
+      try (MemoryRounds rounds = ahead ? MemoryRounds.begin(options.pid(), host.clone()) : null) {
         Manifest previous = null;
         int round = 0;
         long smallest = Long.MAX_VALUE;
         int noProgress = 0;
-        while (true) {
+        while (rounds != null) {
           round++;
           long began = System.nanoTime();
           long bytesBefore = counted.bytes;
@@ -342,6 +359,9 @@ public final class Source {
           noProgress = bytes < smallest * 9 / 10 ? 0 : noProgress + 1;
           smallest = Math.min(smallest, bytes);
           if (round == options.maxRounds() || noProgress == NO_PROGRESS_ROUNDS) {
+            if (options.postcopy()) {
+              break;
+            }
             link.send(Kind.ABORT, "");
             throw new CheckpointException(
                 Outcome.FAILED,
@@ -350,9 +370,13 @@ public final class Source {
                         options.pid(), round, bytes >> 10, nanos / 1_000_000, predicted * 2));
           }
         }
-        link.send(Kind.FINAL, "");
+        link.send(Kind.FINAL, options.postcopy() ? Link.POSTCOPY : "");
         DumpReport report;
-        try (ImageWriter image = writer(previous, round + 1)) {
+        try (ImageWriter image = writer(previous, round + 1);
+            PageGiver giving =
+                new PageGiver(
+                    options.pid(), link, options.compression(), options.compressionLevel())) {
+          giver = giving;
           report =
               Dump.last(
                   DumpOptions.of(options.pid(), Path.of("stream"))
@@ -368,21 +392,43 @@ public final class Source {
         }
         journal.set("done");
         long downtime = (runningAt - stoppedAt) / 1000;
-        listener.event(
-            "committed",
-            "collecting_us",
-            Long.toString((collectedAt - stoppedAt) / 1000),
-            "sending_and_preparing_us",
-            Long.toString((preparedAt - collectedAt) / 1000),
-            "deciding_us",
-            Long.toString((decidedAt - preparedAt) / 1000),
-            "letting_go_us",
-            Long.toString((runningAt - decidedAt) / 1000),
-            "destination",
-            prepared);
-        listener.event("running", "id", id, "downtime_us", Long.toString(downtime));
+        if (options.postcopy()) {
+          listener.event(
+              "whole",
+              "remote_bytes",
+              Long.toString(giver().given()),
+              "after_us",
+              Long.toString((System.nanoTime() - runningAt) / 1000),
+              "destination",
+              whole);
+        }
         return new Report(id, report.pid(), round + 1, counted.bytes, downtime, prepared);
       }
+    }
+
+    private PageGiver giver() {
+      if (giver == null) {
+        throw new IllegalStateException("nobody listens yet");
+      }
+      return giver;
+    }
+
+    private void itRuns() {
+      runningAt = System.nanoTime();
+      long downtime = (runningAt - stoppedAt) / 1000;
+      listener.event(
+          "committed",
+          "collecting_us",
+          Long.toString((collectedAt - stoppedAt) / 1000),
+          "sending_and_preparing_us",
+          Long.toString((preparedAt - collectedAt) / 1000),
+          "deciding_us",
+          Long.toString((decidedAt - preparedAt) / 1000),
+          "letting_go_us",
+          Long.toString((runningAt - decidedAt) / 1000),
+          "destination",
+          prepared);
+      listener.event("running", "id", id, "downtime_us", Long.toString(downtime));
     }
 
     @Override
@@ -405,7 +451,7 @@ public final class Source {
     @Override
     public boolean mayEnd() throws CheckpointException {
       try {
-        prepared = link.expect(Kind.PREPARED).text();
+        prepared = giver().expect(Kind.PREPARED).text();
         preparedAt = System.nanoTime();
         Kernel.raw(Syscall.KILL, options.pid(), SIGSTOP);
         stoppedBySignal = true;
@@ -423,22 +469,53 @@ public final class Source {
 
     @Override
     public void ended() {
+      if (!options.postcopy()) {
+        letGo();
+      }
+    }
+
+    private boolean letGo() {
       try {
         link.send(Kind.COMMIT, "");
-        link.expect(Kind.RUNNING);
-        runningAt = System.nanoTime();
+        giver().expect(Kind.RUNNING);
+        itRuns();
+        if (options.postcopy()) {
+          whole = giver().expect(Kind.WHOLE).text();
+        }
+        return true;
       } catch (IOException e) {
         failure = e;
       } catch (CheckpointException e) {
         failure = new IOException(e.getMessage(), e);
       }
+      return false;
+    }
+
+    @Override
+    public boolean leavesPages() {
+      return options.postcopy();
+    }
+
+    @Override
+    public boolean served() {
+      return letGo();
     }
   }
 
   /// A migration that is not over, or was not told to the destination.
   ///
   /// @param message what became of it
-  public record Recovered(String id, boolean resolved, String message) {}
+  public record Recovered(String id, Fate fate, String message) {}
+
+  /// How a migration that was cut off ended.
+  public enum Fate {
+    /// It is over on both sides.
+    OVER,
+    /// Not yet.
+    OPEN,
+    /// The process cannot be had any more.
+    LOST
+  }
 
   /// Carries out what was decided before jcr died or the network was lost: undecided ones are
   /// called off and their process goes on here, decided ones are finished there.
@@ -452,7 +529,7 @@ public final class Source {
         try (FileChannel channel = lockFile(out, id);
             FileLock lock = channel.tryLock()) {
           if (lock == null) {
-            recovered.add(new Recovered(id, false, "is still being carried out"));
+            recovered.add(new Recovered(id, Fate.OPEN, "is still being carried out"));
             continue;
           }
           Recovered one = recover(id, Journal.read(file), credentials);
@@ -460,7 +537,7 @@ public final class Source {
             recovered.add(one);
           }
         } catch (OverlappingFileLockException _) {
-          recovered.add(new Recovered(id, false, "is still being carried out"));
+          recovered.add(new Recovered(id, Fate.OPEN, "is still being carried out"));
         }
       }
     } catch (IOException e) {
@@ -504,6 +581,9 @@ public final class Source {
       case "aborted" ->
           journal.get("told").equals("true") ? null : tell(id, journal, credentials, false);
       case "commit" -> {
+        if (journal.get("postcopy").equals("true")) {
+          yield alive ? finish(id, journal, credentials) : lost(id, journal, credentials);
+        }
         if (alive) {
           Kernel.raw(Syscall.KILL, pid, SIGKILL);
         }
@@ -513,10 +593,72 @@ public final class Source {
     };
   }
 
+  /// The process here gives what is still missing there.
+  private static Recovered finish(String id, Journal journal, Credentials credentials)
+      throws IOException {
+    int pid = (int) journal.number("pid");
+    InetSocketAddress address = destination(journal);
+    try (SSLSocket socket = connect(credentials, address)) {
+      Dump.disarm(pid);
+      Link link = new Link(socket.getInputStream(), socket.getOutputStream());
+      link.send(Kind.RESOLVE, "commit " + id);
+      try (PageGiver giver = new PageGiver(pid, link, Compression.COMPRESSION_ZSTD, 1)) {
+        giver.expect(Kind.RUNNING);
+        boolean ended = giver.expect(Kind.WHOLE).text().equals(Link.ENDED);
+        Kernel.raw(Syscall.KILL, pid, SIGKILL);
+        journal.set("done");
+        return new Recovered(
+            id,
+            Fate.OVER,
+            (ended
+                    ? "process %d has ended at %s: %d KiB of its memory were given to it now"
+                    : "process %d runs at %s: %d KiB of its memory were given to it now")
+                .formatted(pid, address, giver.given() >> 10));
+      }
+    } catch (IOException | CheckpointException e) {
+      return new Recovered(
+          id,
+          Fate.OPEN,
+          "the destination %s could not be given the memory that process %d still has here: %s"
+              .formatted(address, pid, e.getMessage()));
+    }
+  }
+
+  /// The stopped process was ended by somebody, or with this host. It is over if the destination
+  /// had everything.
+  private static Recovered lost(String id, Journal journal, Credentials credentials)
+      throws IOException {
+    InetSocketAddress address = destination(journal);
+    try (SSLSocket socket = connect(credentials, address)) {
+      Link link = new Link(socket.getInputStream(), socket.getOutputStream());
+      link.send(Kind.RESOLVE, "lost " + id);
+      link.expect(Kind.WHOLE);
+      journal.set("done");
+      return new Recovered(
+          id, Fate.OVER, "process %s runs at %s".formatted(journal.get("pid"), address));
+    } catch (IOException e) {
+      return new Recovered(
+          id,
+          Fate.OPEN,
+          "process %s is gone here, with what the destination %s may not have of its memory, which could not be asked: %s"
+              .formatted(journal.get("pid"), address, e.getMessage()));
+    } catch (CheckpointException e) {
+      journal.with("why", String.valueOf(e.getMessage())).set("lost");
+      return new Recovered(
+          id,
+          Fate.LOST,
+          "process %s is lost: its stopped copy here was ended before %s had all its memory: %s"
+              .formatted(journal.get("pid"), address, e.getMessage()));
+    }
+  }
+
+  private static InetSocketAddress destination(Journal journal) {
+    return InetSocketAddress.createUnresolved(journal.get("host"), (int) journal.number("port"));
+  }
+
   private static Recovered tell(String id, Journal journal, Credentials credentials, boolean commit)
       throws IOException {
-    InetSocketAddress address =
-        InetSocketAddress.createUnresolved(journal.get("host"), (int) journal.number("port"));
+    InetSocketAddress address = destination(journal);
     String what = commit ? "commit" : "abort";
     try (SSLSocket socket = connect(credentials, address)) {
       Link link = new Link(socket.getInputStream(), socket.getOutputStream());
@@ -525,7 +667,7 @@ public final class Source {
     } catch (IOException | CheckpointException e) {
       return new Recovered(
           id,
-          false,
+          Fate.OPEN,
           what + ": the destination " + address + " could not be told: " + e.getMessage());
     }
     if (commit) {
@@ -535,7 +677,7 @@ public final class Source {
     }
     return new Recovered(
         id,
-        true,
+        Fate.OVER,
         "process "
             + journal.get("pid")
             + (commit ? " runs at " + address : " stays here, " + address + " has dropped it"));

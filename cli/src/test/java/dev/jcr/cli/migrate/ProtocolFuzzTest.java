@@ -152,7 +152,7 @@ class ProtocolFuzzTest {
       content = new byte[random.nextInt(200)];
       random.nextBytes(content);
     }
-    out.writeByte(hello ? 0 : random.nextInt(13));
+    out.writeByte(hello ? 0 : random.nextInt(16));
     out.writeInt(random.nextInt(8) == 0 ? random.nextInt() : content.length);
     out.write(content);
   }

@@ -1,6 +1,7 @@
 package dev.jcr.dump.memory;
 
 import dev.jcr.image.CheckpointException;
+import dev.jcr.image.pages.OnDemand;
 import dev.jcr.image.pages.PageBuffer;
 import dev.jcr.image.pages.PageWriter;
 import dev.jcr.image.pages.Ranges;
@@ -42,6 +43,7 @@ public final class PageDumper {
   private PageBuffer buffer;
   private int filled;
   private long scanned;
+  private @Nullable Ranges neededAtOnce;
 
   /// @param page bytes of a page
   public PageDumper(ProcessMemory memory, PageWriter writer, int page) throws CheckpointException {
@@ -61,6 +63,13 @@ public final class PageDumper {
   public static PageDumper ofRunning(ProcessMemory memory, PageWriter writer, int page)
       throws CheckpointException {
     return new PageDumper(memory, writer, page, true);
+  }
+
+  /// Leaves the pages that may come later ([OnDemand]) with the process; they are listed as such.
+  ///
+  /// @param needed those that must not
+  public void leavePages(Ranges needed) {
+    neededAtOnce = needed;
   }
 
   /// Pages of private mappings; shared ones are dumped by object.
@@ -103,6 +112,13 @@ public final class PageDumper {
               PROCESS_SPACE, unchanged.start(i), (unchanged.end(i) - unchanged.start(i)) / page);
         }
         stored = present.minus(unchanged);
+      }
+      if (neededAtOnce != null
+          && OnDemand.isAllowed(vma)
+          && stored.bytes() >= OnDemand.LEAST_BYTES) {
+        Ranges late = stored.minus(neededAtOnce);
+        late.forEach((start, end) -> writer.remote(start, (end - start) / page));
+        stored = stored.minus(late);
       }
       for (int i = 0; i < stored.size(); i++) {
         add(stored.start(i), stored.end(i));

@@ -23,6 +23,7 @@ public final class ImageMerge {
   ///   [ImageWriter#create]
   public static Manifest run(ImageReader image, Path directory, Compression compression, int level)
       throws CheckpointException {
+    image.requireWhole();
     PageStore store = image.pages();
     try (ImageWriter writer = ImageWriter.create(directory, compression, level, true)) {
       PageWriter pages = writer.pages(store.pageSize());

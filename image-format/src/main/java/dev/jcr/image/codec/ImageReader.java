@@ -8,7 +8,9 @@ import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.Errnos;
 import dev.jcr.image.pages.PageStore;
+import dev.jcr.image.pages.Ranges;
 import dev.jcr.image.v1.Manifest;
+import dev.jcr.image.v1.PageKind;
 import dev.jcr.image.v1.Pagemap;
 import dev.jcr.image.v1.Part;
 import dev.jcr.image.v1.ProcessState;
@@ -138,6 +140,19 @@ public final class ImageReader implements AutoCloseable {
   /// Which pages there are; those of parent images as if they were in this one.
   public Pagemap pagemap() {
     return pages.effective();
+  }
+
+  /// Refuses the last image of a migration whose memory was to follow it.
+  ///
+  /// @throws CheckpointException of outcome IMAGE: pages stayed with the source
+  public void requireWhole() throws CheckpointException {
+    long bytes = Ranges.of(pagemap(), kind -> kind == PageKind.PAGE_REMOTE).bytes();
+    if (bytes > 0) {
+      throw new CheckpointException(
+          Outcome.IMAGE,
+          "cannot use image %s alone: %d KiB of memory stayed with the source of its migration; run jcr migrate --recover there"
+              .formatted(directory, bytes >> 10));
+    }
   }
 
   /// Contents of the pages.

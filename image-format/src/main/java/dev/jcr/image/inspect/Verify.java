@@ -33,6 +33,7 @@ public final class Verify {
   /// @throws CheckpointException of outcome IMAGE or PERMISSION, with file, offset and remedy
   public static Report run(Path directory) throws CheckpointException {
     try (ImageReader reader = ImageReader.open(directory)) {
+      reader.requireWhole();
       reader.verifyPages();
       ProcessState state = reader.state();
       long[] pages = new long[2];
@@ -46,7 +47,7 @@ public final class Verify {
                     switch (run.getKind()) {
                       case PAGE_STORED -> pages[0] += run.getPages();
                       case PAGE_ZERO -> pages[1] += run.getPages();
-                      case PAGE_PARENT, PAGE_UNSPECIFIED, UNRECOGNIZED -> {}
+                      case PAGE_PARENT, PAGE_REMOTE, PAGE_UNSPECIFIED, UNRECOGNIZED -> {}
                     }
                   }));
       return new Report(

@@ -159,10 +159,10 @@ public final class PageStore implements AutoCloseable {
             end,
             (from, to) -> {
               found[0] += to - from;
-              if (run.getKind() == PageKind.PAGE_ZERO) {
-                runs.add(space.getId(), from, (to - from) / pageSize, PageKind.PAGE_ZERO);
-              } else {
+              if (run.getKind() == PageKind.PAGE_PARENT) {
                 next.add(space.getId(), from, to);
+              } else {
+                runs.add(space.getId(), from, (to - from) / pageSize, run.getKind());
               }
             });
       }

@@ -181,6 +181,11 @@ public final class PageWriter implements AutoCloseable {
     record(space, start, pages, PageKind.PAGE_PARENT);
   }
 
+  /// Records pages of the process that stay with it, to be given while it runs elsewhere.
+  public void remote(long start, long pages) {
+    record(0, start, pages, PageKind.PAGE_REMOTE);
+  }
+
   private void record(int space, long start, long pages, PageKind kind) {
     if (space < 0 || pages <= 0 || start % pageSize != 0) {
       throw new IllegalArgumentException(kind + " 0x" + Long.toHexString(start) + " " + pages);

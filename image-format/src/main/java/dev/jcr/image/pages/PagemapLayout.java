@@ -61,7 +61,8 @@ public final class PagemapLayout {
         check.that(
             run.getKind() == PageKind.PAGE_STORED
                 || run.getKind() == PageKind.PAGE_ZERO
-                || run.getKind() == PageKind.PAGE_PARENT,
+                || run.getKind() == PageKind.PAGE_PARENT
+                || (run.getKind() == PageKind.PAGE_REMOTE && space.getId() == 0),
             name + " has kind " + run.getKindValue());
         check.that(start >= end, name + " overlaps or is out of order");
         check.that(start != end || kind != run.getKind(), name + " continues the run before it");

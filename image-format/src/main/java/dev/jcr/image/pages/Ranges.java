@@ -69,6 +69,15 @@ public final class Ranges {
     return count / 2;
   }
 
+  /// All of them together.
+  public long bytes() {
+    long bytes = 0;
+    for (int i = 0; i < size(); i++) {
+      bytes += end(i) - start(i);
+    }
+    return bytes;
+  }
+
   public long start(int index) {
     return bounds[2 * index];
   }
@@ -114,7 +123,20 @@ public final class Ranges {
     return result;
   }
 
-  private int firstEndingAfter(long address) {
+  @Override
+  public String toString() {
+    StringBuilder text = new StringBuilder();
+    for (int i = 0; i < size(); i++) {
+      text.append(i == 0 ? "" : " ")
+          .append(Long.toHexString(start(i)))
+          .append('-')
+          .append(Long.toHexString(end(i)));
+    }
+    return text.toString();
+  }
+
+  /// Index of the first that ends behind an address; [#size] if none does.
+  public int firstEndingAfter(long address) {
     int low = 0;
     int high = size();
     while (low < high) {

@@ -28,6 +28,7 @@ final class RunList {
       case PAGE_ZERO -> zero += pages;
       case PAGE_PARENT -> parent += pages;
       case PAGE_STORED -> stored += pages;
+      case PAGE_REMOTE -> {}
       case PAGE_UNSPECIFIED, UNRECOGNIZED -> throw new IllegalArgumentException(kind.toString());
     }
     List<Run> runs = spaces.computeIfAbsent(space, _ -> new ArrayList<>());

@@ -10,13 +10,16 @@ import java.util.Optional;
 /// Memory for one block of pages after the other. For one thread.
 final class Block {
   private final PageBlocks source;
+  private final boolean demanded;
   private final ByteBuffer buffer;
   private final long address;
   private List<Slice> slices = List.of();
   private int loads;
 
-  Block(PageBlocks source) {
+  /// @param demanded whether somebody waits for what is loaded
+  Block(PageBlocks source, boolean demanded) {
     this.source = source;
+    this.demanded = demanded;
     this.buffer = ByteBuffer.allocateDirect(source.blockBytes());
     this.address = MemorySegment.ofBuffer(buffer).address();
   }
@@ -25,7 +28,7 @@ final class Block {
   void load(long origin) throws CheckpointException {
     slices = List.of();
     loads++;
-    slices = List.copyOf(source.read(origin, buffer));
+    slices = List.copyOf(source.read(origin, demanded, buffer));
     if (!holds(origin)) {
       throw new IllegalStateException("a block without page 0x" + Long.toHexString(origin));
     }

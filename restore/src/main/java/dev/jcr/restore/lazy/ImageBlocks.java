@@ -37,7 +37,8 @@ public final class ImageBlocks implements PageBlocks {
   }
 
   @Override
-  public List<Slice> read(long address, ByteBuffer into) throws CheckpointException {
+  public List<Slice> read(long address, boolean demanded, ByteBuffer into)
+      throws CheckpointException {
     Map.Entry<Long, Piece> entry = byStart.floorEntry(address);
     if (entry == null) {
       throw new IllegalArgumentException("no page 0x" + Long.toHexString(address));
@@ -45,6 +46,12 @@ public final class ImageBlocks implements PageBlocks {
     Piece piece = entry.getValue();
     piece.reader().read(piece.chunk().chunk(), into.clear());
     return piece.slices();
+  }
+
+  @Override
+  public String remedy(int pid) {
+    return "put the image right and go on with jcr restore DIR --resume %d, or kill it"
+        .formatted(pid);
   }
 
   @Override

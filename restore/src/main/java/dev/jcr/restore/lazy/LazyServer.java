@@ -6,16 +6,16 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
-import dev.jcr.image.codec.ImageReader;
 import dev.jcr.image.pages.PageStore.Slice;
+import dev.jcr.image.pages.Ranges;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.linux.PageScan;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.linux.Userfault;
 import dev.jcr.parasite.procfs.Proc;
-import dev.jcr.restore.lazy.LazyRanges.Range;
 import dev.jcr.restore.lazy.PendingPages.Missing;
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
@@ -122,40 +122,71 @@ public final class LazyServer implements AutoCloseable {
   public static LazyServer start(
       int pid, Userfault userfault, LazyRanges ranges, PageBlocks source, String digest)
       throws CheckpointException, IOException {
-    for (Range mapping : ranges.mappings()) {
-      long result = userfault.registerMissing(mapping.start(), mapping.end());
-      if (result != 0) {
-        throw new CheckpointException(
-            Outcome.FAILED,
-            "cannot serve the pages of mapping 0x%x-0x%x: %s; restore without --lazy-pages"
-                .formatted(mapping.start(), mapping.end(), Errno.describe((int) -result)));
-      }
-    }
+    ranges
+        .mappings()
+        .forEach((start, end) -> {
+          long result = userfault.registerMissing(start, end);
+          if (result != 0) {
+            throw new CheckpointException(
+                Outcome.FAILED,
+                "cannot serve the pages of mapping 0x%x-0x%x: %s; restore without --lazy-pages"
+                    .formatted(start, end, Errno.describe((int) -result)));
+          }
+        });
+    requireMissing(pid, ranges);
     PageKeeper keeper = PageKeeper.start(userfault, pid, digest);
     LazyServer server = new LazyServer(pid, source, keeper);
     int number = keeper.log().userfault();
-    server.spaces.put(number, new Space(number, userfault, PendingPages.of(ranges.content())));
+    server.spaces.put(number, new Space(number, userfault, PendingPages.of(ranges.pages())));
     server.run();
     return server;
   }
 
+  /// What is there already is never asked for. The kernel fills gaps with zeros where it makes huge
+  /// pages; from here on it does not.
+  private static void requireMissing(int pid, LazyRanges ranges)
+      throws CheckpointException, IOException {
+    Ranges there = new Ranges();
+    try (PageScan scan = PageScan.open(pid)) {
+      for (int i = 0; i < ranges.mappings().size(); i++) {
+        scan.scan(
+            ranges.mappings().start(i),
+            ranges.mappings().end(i),
+            0,
+            0,
+            PageScan.PRESENT | PageScan.SWAPPED,
+            there::add);
+      }
+    }
+    Ranges wrong = there.and(ranges.pages());
+    if (wrong.size() > 0) {
+      throw new CheckpointException(
+          Outcome.FAILED,
+          "cannot serve the pages of process %d: page 0x%x is there before it was given; restore without --lazy-pages"
+              .formatted(pid, wrong.start(0)));
+    }
+  }
+
   /// Goes on for a server that ended; waits for one that is there.
   ///
-  /// @param image taken over
+  /// @param ranges of the image, as they were for [#start]
+  /// @param digest of the image
+  /// @param source taken over, unless nothing is returned or thrown
   /// @return empty when all pages of the process are there
-  public static Optional<LazyServer> resume(int pid, ImageReader image) throws CheckpointException {
+  public static Optional<LazyServer> resume(
+      int pid, LazyRanges ranges, String digest, PageBlocks source) throws CheckpointException {
     if (!Proc.of(pid).exists()) {
       throw new CheckpointException(
           Outcome.TARGET_LOST, "cannot give process " + pid + " its pages: it is gone");
     }
     try {
-      Optional<PageKeeper> found = PageKeeper.find(pid, image.digest());
+      Optional<PageKeeper> found = PageKeeper.find(pid, digest);
       if (found.isEmpty()) {
         return Optional.empty();
       }
       PageKeeper keeper = found.get();
-      LazyServer server = new LazyServer(pid, new ImageBlocks(image), keeper);
-      server.replay(LazyRanges.of(image.state(), image.pagemap()));
+      LazyServer server = new LazyServer(pid, source, keeper);
+      server.replay(ranges);
       server.run();
       for (Space space : server.spaces.values()) {
         // Whoever waited for a server that is gone asks again.
@@ -176,7 +207,7 @@ public final class LazyServer implements AutoCloseable {
 
   private void replay(LazyRanges ranges) throws SyscallException {
     Map<Integer, PendingPages> pages = new LinkedHashMap<>();
-    pages.put(keeper.log().userfault(), PendingPages.of(ranges.content()));
+    pages.put(keeper.log().userfault(), PendingPages.of(ranges.pages()));
     int[] number = {0};
     keeper
         .log()
@@ -245,9 +276,8 @@ public final class LazyServer implements AutoCloseable {
         failure =
             new CheckpointException(
                 Outcome.TARGET_DOUBTFUL,
-                ("cannot give process %d a page of its memory, so it is stopped and waits: %s; put"
-                        + " the image right and go on with jcr restore DIR --resume %d, or kill it")
-                    .formatted(pid, cause.getMessage(), pid),
+                "cannot give process %d a page of its memory, so it is stopped and waits: %s; %s"
+                    .formatted(pid, cause.getMessage(), source.remedy(pid)),
                 cause);
         signal(SIGSTOP);
       }
@@ -448,7 +478,7 @@ public final class LazyServer implements AutoCloseable {
         return each;
       }
     }
-    Block block = loaded.size() < BUFFERS ? new Block(source) : loaded.removeFirst();
+    Block block = loaded.size() < BUFFERS ? new Block(source, true) : loaded.removeFirst();
     loaded.addLast(block);
     block.load(origin);
     return block;
@@ -545,7 +575,7 @@ public final class LazyServer implements AutoCloseable {
   }
 
   private void prefetch() throws CheckpointException, SyscallException {
-    Block block = new Block(source);
+    Block block = new Block(source, false);
     while (!stopping) {
       if (rate == 0) {
         LockSupport.parkNanos(IDLE_NANOS);

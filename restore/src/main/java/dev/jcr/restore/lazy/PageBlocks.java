@@ -16,10 +16,14 @@ public interface PageBlocks extends AutoCloseable {
   /// Reads the block that has a page, and checks it.
   ///
   /// @param address of the page in the image
+  /// @param demanded somebody waits for it; else others may come before
   /// @param into a direct buffer of [#blockBytes], filled from its start
   /// @return where its pages belong; `first` is a page's number in the buffer
-  /// @throws CheckpointException of outcome IMAGE: damaged
-  List<Slice> read(long address, ByteBuffer into) throws CheckpointException;
+  /// @throws CheckpointException of outcome IMAGE: damaged; of outcome FAILED: not to be had now
+  List<Slice> read(long address, boolean demanded, ByteBuffer into) throws CheckpointException;
+
+  /// What to do when a page cannot be had.
+  String remedy(int pid);
 
   @Override
   void close();

@@ -1,7 +1,6 @@
 package dev.jcr.restore.lazy;
 
-import dev.jcr.restore.lazy.LazyRanges.Range;
-import java.util.List;
+import dev.jcr.image.pages.Ranges;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
@@ -27,9 +26,11 @@ final class PendingPages {
     }
   }
 
-  static PendingPages of(List<Range> ranges) {
+  static PendingPages of(Ranges ranges) {
     PendingPages pages = new PendingPages();
-    ranges.forEach(range -> pages.put(range.start(), range.end(), 0));
+    for (int i = 0; i < ranges.size(); i++) {
+      pages.put(ranges.start(i), ranges.end(i), 0);
+    }
     return pages;
   }
 

@@ -2,9 +2,8 @@ package dev.jcr.restore.lazy;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import dev.jcr.restore.lazy.LazyRanges.Range;
+import dev.jcr.image.pages.Ranges;
 import dev.jcr.restore.lazy.PendingPages.Missing;
-import java.util.List;
 import java.util.Optional;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
@@ -19,7 +18,7 @@ class PendingPagesTest {
     Random random = new Random(7);
     for (int round = 0; round < 200; round++) {
       int[] model = new int[PAGES];
-      PendingPages pages = PendingPages.of(List.of(range(0, 100), range(120, 200)));
+      PendingPages pages = PendingPages.of(ranges(0, 100, 120, 200));
       for (int page = 0; page < PAGES; page++) {
         model[page] = page < 100 || (page >= 120 && page < 200) ? page : -1;
       }
@@ -59,7 +58,7 @@ class PendingPagesTest {
 
   @Test
   void anEmptyRangeHoldsNothing() {
-    PendingPages pages = PendingPages.of(List.of(range(0, 10)));
+    PendingPages pages = PendingPages.of(ranges(0, 10));
     assertThat(pages.within(at(5), at(5))).isEmpty();
     assertThat(pages.first()).contains(new Missing(at(0), at(10), 0));
     pages.clear();
@@ -70,7 +69,11 @@ class PendingPagesTest {
     return (page + 1L) * PAGE;
   }
 
-  private static Range range(int from, int to) {
-    return new Range(at(from), at(to));
+  private static Ranges ranges(int... bounds) {
+    Ranges ranges = new Ranges();
+    for (int i = 0; i < bounds.length; i += 2) {
+      ranges.add(at(bounds[i]), at(bounds[i + 1]));
+    }
+    return ranges;
   }
 }
