@@ -16,9 +16,11 @@ import dev.jcr.parasite.linux.Prctl;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.ptrace.Tracee;
 import dev.jcr.parasite.ptrace.TracerThread;
+import dev.jcr.parasite.remote.Batch;
 import dev.jcr.parasite.remote.OwnedProcess;
 import dev.jcr.parasite.remote.ProcessMemory;
 import dev.jcr.parasite.stub.StubProgram;
+import dev.jcr.restore.memory.AddressSpace;
 import dev.jcr.restore.memory.PageFiller;
 import dev.jcr.restore.process.TaskMaker;
 import java.io.IOException;
@@ -43,6 +45,7 @@ public final class Staging implements AutoCloseable {
   private static final int MAP_FIXED_NOREPLACE = 0x100000;
   private static final int MAP_NORESERVE = 0x4000;
   private static final int MADV_DONTNEED = 4;
+
   private static final int MADV_NOHUGEPAGE = 15;
 
   private final TracerThread thread;
@@ -66,6 +69,12 @@ public final class Staging implements AutoCloseable {
   /// A stopped process of jcr's own.
   private record Stub(
       int pid, long base, Tracee tracee, OwnedProcess process, ProcessMemory memory) {
+    /// Where its code for batches lies: behind the bootstrap pages of the restore, in a hole of the
+    /// image's address space as those.
+    long batches() {
+      return base + (2 << 20);
+    }
+
     static Stub start(long base) throws CheckpointException, IOException {
       int pid = StubProgram.start(base);
       Tracee tracee = TaskMaker.seizeStub(pid);
@@ -133,6 +142,7 @@ public final class Staging implements AutoCloseable {
     Stub stub = Stub.start(RestorePlan.gap(vmas));
     Map<Like, Ranges> mapped = new LinkedHashMap<>();
     try {
+      AddressSpace.mapBootstrap(stub.process(), stub.batches(), RestorePlan.BOOTSTRAP_SIZE);
       long end = 0;
       for (Vma vma : vmas) {
         if (!isStageable(vma) || vma.getStart() < end || vma.getEnd() <= vma.getStart()) {
@@ -198,14 +208,14 @@ public final class Staging implements AutoCloseable {
     // Until this is done, nothing is sure.
     staged = new Ranges();
     thread.call(() -> {
-      before.minus(all).forEach(this::discard);
-      before.and(zero).forEach(this::discard);
+      discard(before.minus(all));
+      discard(before.and(zero));
       if (remote.size() > 0) {
         // Else the kernel could fill them with zeros again, in a huge page.
         stub.process()
             .require("forbid huge pages", Syscall.PRCTL, Prctl.SET_THP_DISABLE, 1, 0, 0, 0);
         for (Ranges part : ordered()) {
-          remote.and(part).forEach(this::discard);
+          discard(remote.and(part));
         }
       }
       return true;
@@ -235,9 +245,21 @@ public final class Staging implements AutoCloseable {
     return List.copyOf(all.values());
   }
 
-  private void discard(long start, long end) throws CheckpointException {
-    stub.process()
-        .require("discard staged pages", Syscall.MADVISE, start, end - start, MADV_DONTNEED);
+  /// Many at once: there may be a range for every other page.
+  private void discard(Ranges ranges) throws CheckpointException {
+    for (int first = 0; first < ranges.size(); first += Batch.MOST_CALLS) {
+      Batch batch = stub.process().batch();
+      int end = Math.min(ranges.size(), first + Batch.MOST_CALLS);
+      for (int i = first; i < end; i++) {
+        batch.require(
+            "discard staged pages",
+            Syscall.MADVISE,
+            ranges.start(i),
+            ranges.end(i) - ranges.start(i),
+            MADV_DONTNEED);
+      }
+      stub.process().run(batch);
+    }
   }
 
   /// Runs a session on the thread that the stub belongs to. Afterwards this is used up.
@@ -245,7 +267,8 @@ public final class Staging implements AutoCloseable {
     List<Vma> vmas = state.getMemory().getVmasList();
     stage(store);
     return thread.call(() -> {
-      if (RestorePlan.bootstrap(vmas) == stub.base()) {
+      long bootstrap = RestorePlan.bootstrap(vmas);
+      if (bootstrap == stub.base() || bootstrap == stub.batches()) {
         return session.run(null);
       }
       Handed handed = hand(vmas);

@@ -17,6 +17,7 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /// A process moves between two hosts ([Hosts]): back and forth, and with everything that can go
@@ -169,7 +170,7 @@ class MigrationTest {
     killedOrCut(500, System.nanoTime(), "counter");
   }
 
-  private enum Fault {
+  enum Fault {
     SOURCE,
     DESTINATION,
     BOTH,
@@ -182,6 +183,92 @@ class MigrationTest {
   @Test
   void killedOrCutAtSixteenMomentsOfPostcopy() throws Exception {
     killedOrCut(16, System.nanoTime(), "dirty", "--postcopy", "--bandwidth", "24");
+  }
+
+  /// A process that runs there, most of its memory still here.
+  private static Process follow(Hosts hosts, Path target) throws Exception {
+    hosts.b.serve();
+    hosts.a.start(target, PID, "dirty", "64", "5");
+    await(target.resolve("ready"));
+    Path out = target.resolve("out");
+    Process migration =
+        hosts
+            .a
+            .jcr(
+                "migrate",
+                Integer.toString(PID + 1),
+                hosts.b.address,
+                "--postcopy",
+                "--bandwidth",
+                "4",
+                "--compress",
+                "none",
+                "--json")
+            .start(out, target.resolve("err"));
+    long end = System.nanoTime() + Duration.ofSeconds(60).toNanos();
+    while (!Files.readString(out).contains("\"running\"")) {
+      assertThat(System.nanoTime()).as(Files.readString(target.resolve("err"))).isLessThan(end);
+      Target.nap(5);
+    }
+    Target.nap(300);
+    return migration;
+  }
+
+  /// It waits until its source comes again, and nobody runs twice.
+  @Tag("robustness")
+  @Timeout(600)
+  @ParameterizedTest
+  @EnumSource(Fault.class)
+  void cutWhileItsMemoryFollows(Fault fault) throws Exception {
+    try (Hosts hosts = new Hosts()) {
+      Path target = target(hosts, "target");
+      Process migration = follow(hosts, target);
+      strike(hosts, fault, migration);
+      assertThat(migration.waitFor(90, TimeUnit.SECONDS)).isTrue();
+      if (fault == Fault.DESTINATION) {
+        assertThat(migration.exitValue()).isEqualTo(7);
+        assertThat(Files.readString(target.resolve("err")))
+            .contains("it is decided that it lives at the destination")
+            .contains("do not end that one: jcr migrate --recover");
+      }
+      assertThat(hosts.a.jcr("migrate", "--status").run().out()).contains("state=commit");
+      assertThat(hosts.b.jcr("migrate", "--status").run().out()).contains("state=fetching");
+      Files.writeString(target.resolve("check"), "");
+      Target.nap(1000);
+      assertThat(target.resolve("result")).as("it has not all its memory").doesNotExist();
+      hosts.b.serve();
+      assertThat(hosts.a.jcr("migrate", "--recover").run().expectExit(0).out())
+          .contains("of its memory were given to it now");
+      assertThat(Hosts.living(target).size()).isLessThan(2);
+      expectPass(target);
+    }
+  }
+
+  /// The copy that is here for its pages executes nothing, whoever lets it go: it ends. What it
+  /// still had is lost then, and said so; nobody runs with wrong memory.
+  @Tag("robustness")
+  @Timeout(600)
+  @Test
+  void theStoppedCopyNeverRunsAgain() throws Exception {
+    try (Hosts hosts = new Hosts()) {
+      Path target = target(hosts, "target");
+      Process migration = follow(hosts, target);
+      Hosts.killTree(migration);
+      Files.writeString(target.resolve("check"), "");
+      hosts.a.command("kill", "-CONT", Integer.toString(PID + 1)).run().expectExit(0);
+      long end = System.nanoTime() + Duration.ofSeconds(20).toNanos();
+      while (isOn(hosts.a, PID + 1)) {
+        assertThat(System.nanoTime()).isLessThan(end);
+        Target.nap(20);
+      }
+      assertThat(hosts.a.jcr("migrate", "--recover").run().expectExit(7).out())
+          .contains("process " + (PID + 1) + " is lost: its stopped copy here was ended before")
+          .contains("can never have the rest of its memory: it is stopped here; kill it");
+      assertThat(hosts.a.jcr("migrate", "--status").run().out()).contains("state=lost");
+      assertThat(hosts.b.jcr("migrate", "--status").run().out()).contains("state=lost");
+      assertThat(Hosts.living(target)).singleElement().asString().endsWith("T");
+      assertThat(target.resolve("result")).doesNotExist();
+    }
   }
 
   private static void killedOrCut(int moments, long seed, String program, String... more)

@@ -20,7 +20,7 @@ public final class Batch {
   static final int RECORD_WORDS = RECORD / 8;
 
   /// Most calls of a batch: what fits before the data.
-  static final int MOST_CALLS = 512;
+  public static final int MOST_CALLS = 512;
 
   private final long data;
   private final int capacity;

@@ -52,7 +52,6 @@ public final class AddressSpace {
   private final ObjectDescriptors objectFd;
   private final Proc proc;
   private final Ranges kept;
-  private final Machine machine = Machine.of(Kernel.HOST);
   private String openPath = "";
   private boolean openWritable;
   private long openFd = -1;
@@ -71,9 +70,9 @@ public final class AddressSpace {
     this.proc = Proc.of(process.tid());
   }
 
-  /// Maps code and scratch pages at `bootstrap`, moves there, and unmaps all else but the kernel's
-  /// own mappings.
-  public void empty(long bootstrap, int size) throws CheckpointException, IOException {
+  /// Maps memory with code and room for batches of calls, and has the process make its calls there.
+  public static void mapBootstrap(OwnedProcess process, long bootstrap, int size)
+      throws CheckpointException {
     long at =
         process.require(
             "map the bootstrap pages",
@@ -84,10 +83,17 @@ public final class AddressSpace {
             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
             -1,
             0);
+    Machine machine = Machine.of(Kernel.HOST);
     try (Arena arena = Arena.ofConfined()) {
       process.write(at, arena.allocateFrom(JAVA_BYTE, machine.batchCode()));
     }
     process.moveTo(at + machine.syscallOffset(), at + CODE_SIZE, size - CODE_SIZE);
+  }
+
+  /// Maps code and scratch pages at `bootstrap`, moves there, and unmaps all else but the kernel's
+  /// own mappings.
+  public void empty(long bootstrap, int size) throws CheckpointException, IOException {
+    mapBootstrap(process, bootstrap, size);
     for (MapsEntry entry : proc.maps()) {
       boolean own = entry.start() >= bootstrap && entry.end() <= bootstrap + size;
       if (!own && !isKernels(entry) && !entry.path().equals("[vsyscall]")) {
