@@ -173,12 +173,21 @@ final class Hosts implements AutoCloseable {
             .formatted(a.name, state, b.name, state));
   }
 
+  /// As `kill -9` of jcr: what holds the memory of a process for it is another one.
   static void killTree(Process process) throws InterruptedException {
     // nsenter -p stays as the parent of what it started.
-    List<ProcessHandle> all = process.descendants().toList();
+    List<ProcessHandle> all = process.descendants().filter(each -> !isKeeper(each.pid())).toList();
     all.forEach(ProcessHandle::destroyForcibly);
     process.destroyForcibly();
     process.waitFor();
+  }
+
+  private static boolean isKeeper(long pid) {
+    try {
+      return Files.readString(Path.of("/proc/" + pid + "/cmdline")).startsWith("jcr-page-keeper");
+    } catch (IOException e) {
+      return false;
+    }
   }
 
   /// All processes, on either host, that have this folder on their command line, as "pid state".
