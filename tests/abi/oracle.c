@@ -45,6 +45,17 @@
 #define SIZEOF_WINSIZE sizeof(struct winsize)
 #define SIZEOF_ITIMERSPEC sizeof(struct itimerspec)
 
+// Newer than the headers may be: <asm-generic/socket.h> and <linux/socket.h> of Linux 6.5 and 6.16.
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD 76
+#endif
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 4
+#endif
+
 // <linux/timerfd.h> cannot be included beside <fcntl.h>.
 #define TFD_IOC_SET_TICKS _IOW('T', 0, uint64_t)
 

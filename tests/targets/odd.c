@@ -1,6 +1,6 @@
 // Processes in states that tracers trip over.
 //
-//   odd DIR trapblocked|trapignored|traphandled|stoppending|vdso|zombies|zombieleft|strict|chroot
+//   odd DIR trapblocked|trapignored|traphandled|stoppending|vdso|zombies|zombieleft|strict|chroot|keyring|breakpoint
 #include "jcrtest.h"
 #include <pthread.h>
 #include <sched.h>
@@ -176,6 +176,50 @@ static void jail(void) {
   CHECK(pread(outside, text, sizeof text, 0) > 10 && !strncmp(text, "Name:", 5), "the file from outside");
 }
 
+#ifdef __x86_64__
+#include <stddef.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
+static volatile int guarded;
+static volatile sig_atomic_t hits;
+static void on_hit(int signal) { hits += signal == SIGTRAP; }
+// A watchpoint that a debugger has left behind when it detached.
+static void breakpoint(void) {
+  struct sigaction act = {.sa_handler = on_hit};
+  MUST(sigaction(SIGTRAP, &act, NULL));
+  prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
+  pid_t self = getpid(), child = MUST(fork());
+  if (child == 0) {
+    int status;
+    if (ptrace(PTRACE_SEIZE, self, 0, 0) || ptrace(PTRACE_INTERRUPT, self, 0, 0)) _exit(1);
+    waitpid(self, &status, __WALL);
+    long failed = ptrace(PTRACE_POKEUSER, self, offsetof(struct user, u_debugreg), &guarded);
+    // Writes, four bytes, register 0.
+    failed |= ptrace(PTRACE_POKEUSER, self, offsetof(struct user, u_debugreg) + 7 * 8, 1ul | 0xdul << 16);
+    ptrace(PTRACE_DETACH, self, 0, 0);
+    _exit(failed != 0);
+  }
+  int status;
+  while (waitpid(child, &status, 0) == -1 && errno == EINTR) continue;
+  if (status) skip("no debug registers to set");
+  guarded = 1;
+  CHECK(hits == 1, "set-up: %d hits", (int)hits);
+  sync_();
+  guarded = 2;
+  CHECK(hits == 2, "%d hits", (int)hits);
+}
+#else
+static void breakpoint(void) { skip("an x86_64 test"); }
+#endif
+
+// A keyring of the process, which no other process can read.
+static void keyring(void) {
+  long id = syscall(SYS_keyctl, 0 /* KEYCTL_GET_KEYRING_ID */, -2 /* KEY_SPEC_PROCESS_KEYRING */, 1);
+  if (id < 0) skip("no keyrings");
+  sync_();
+  CHECK(syscall(SYS_keyctl, 0, -2, 0) == id, "another keyring");
+}
+
 int main(int argc, char **argv) {
   start(argc, argv);
   const char *part = argc > 2 ? argv[2] : "";
@@ -186,6 +230,8 @@ int main(int argc, char **argv) {
   else if (!strcmp(part, "zombieleft")) zombies(0);
   else if (!strcmp(part, "strict")) strict();
   else if (!strcmp(part, "chroot")) jail();
+  else if (!strcmp(part, "keyring")) keyring();
+  else if (!strcmp(part, "breakpoint")) breakpoint();
   else fail("no part %s", part);
   pass();
 }

@@ -83,13 +83,13 @@ static int vm_flag(const void *at, const char *flag) {
   X(file_proc_self)                                                                                  \
   X(pipe_packets) X(pipe_full) X(pipe_sized) X(pipe_no_writer) X(pipe_no_reader) X(pipe_one_fd)      \
   X(event_semaphore) X(event_full) X(timer_realtime) X(timer_boottime) X(timer_expired)              \
-  X(timer_cancel) X(timer_disarmed) X(signalfd_pending) X(epoll_nested) X(epoll_edge)                \
+  X(timer_cancel) X(timer_disarmed) X(signalfd_pending) X(epoll_nested) X(epoll_spent) X(epoll_edge)                \
   X(epoll_closed_number)                                                                             \
   X(sig_queue) X(sig_mask) X(sig_stack) X(sig_flags) X(sig_trap) X(sig_ignored) X(sig_thread)        \
   X(itimer_real) X(itimer_virtual) X(timer_posix) X(timer_thread) X(timer_none) X(alarm_pending)     \
   X(id_umask) X(id_cwd) X(id_nice) X(id_batch) X(id_idle) X(id_fifo) X(id_rr) X(id_affinity)         \
   X(id_ioprio) X(id_limits) X(id_personality) X(id_name) X(id_dumpable) X(id_death_signal)           \
-  X(id_slack) X(id_subreaper) X(id_securebits) X(id_no_new_privs) X(id_oom) X(id_coredump)           \
+  X(id_slack) X(id_login) X(id_autogroup) X(id_subreaper) X(id_securebits) X(id_no_new_privs) X(id_oom) X(id_coredump)           \
   X(id_thp) X(id_mdwe) X(id_groups) X(id_user) X(id_capabilities) X(id_session) X(id_io_flusher)     \
   X(thread_hundred) X(thread_masks) X(thread_names) X(thread_mutex) X(thread_robust) X(thread_cond)  \
   X(thread_barrier) X(thread_local) X(thread_nice) X(thread_exited)                                  \
@@ -598,6 +598,38 @@ static void epoll_nested(void) {
   CHECK(write(fd, &one, 8) == 8 && epoll_wait(outer, &got, 1, 1000) == 1 && got.data.u64 == 2, "outer");
   CHECK(epoll_wait(inner, &got, 1, 0) == 1 && got.data.u64 == 0x1234567890, "inner");
 }
+// One-shot registrations that have fired: nothing is reported before they are armed again, not even that the peer is gone.
+static void epoll_spent(void) {
+  int ep = MUST(epoll_create1(0)), p[2], pair[2], fd = MUST(eventfd(1, EFD_NONBLOCK));
+  MUST(pipe2(p, O_NONBLOCK)), MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+  struct epoll_event got;
+  int watched[] = {p[0], pair[0], fd};
+  CHECK(write(p[1], "x", 1) == 1 && write(pair[1], "y", 1) == 1, "set-up");
+  for (int i = 0; i < 3; i++) {
+    struct epoll_event event = {EPOLLIN | EPOLLONESHOT, {.u32 = 70 + i}};
+    MUST(epoll_ctl(ep, EPOLL_CTL_ADD, watched[i], &event));
+  }
+  for (int i = 0; i < 3; i++) CHECK(epoll_wait(ep, &got, 1, 0) == 1, "set-up");
+  struct epoll_event armed = {EPOLLIN | EPOLLONESHOT, {.u32 = 80}};
+  int other = MUST(eventfd(0, 0));
+  MUST(epoll_ctl(ep, EPOLL_CTL_ADD, other, &armed));
+  char byte;
+  uint64_t value;
+  CHECK(read(p[0], &byte, 1) == 1 && read(pair[0], &byte, 1) == 1 && read(fd, &value, 8) == 8, "set-up");
+  sync_();
+  CHECK(epoll_wait(ep, &got, 1, 0) == 0, "an event of %d", (int)got.data.u32);
+  CHECK(read(p[0], &byte, 1) == -1 && errno == EAGAIN && read(fd, &value, 8) == -1, "something was left");
+  close(p[1]), close(pair[1]);
+  CHECK(epoll_wait(ep, &got, 1, 0) == 0, "a hang-up of %d", (int)got.data.u32);
+  value = 1;
+  CHECK(write(fd, &value, 8) == 8 && epoll_wait(ep, &got, 1, 0) == 0, "not spent");
+  for (int i = 0; i < 3; i++) {
+    struct epoll_event event = {EPOLLIN | EPOLLONESHOT, {.u32 = 90 + i}};
+    MUST(epoll_ctl(ep, EPOLL_CTL_MOD, watched[i], &event));
+    CHECK(epoll_wait(ep, &got, 1, 0) == 1 && got.data.u32 == 90 + (unsigned)i, "armed again");
+  }
+  CHECK(write(other, &value, 8) == 8 && epoll_wait(ep, &got, 1, 0) == 1 && got.data.u32 == 80, "the one that is armed");
+}
 static void epoll_edge(void) {
   int ep = MUST(epoll_create1(0)), p[2];
   MUST(pipe(p));
@@ -822,6 +854,28 @@ static void id_slack(void) {
   MUST(prctl(PR_SET_TIMERSLACK, 123456));
   sync_();
   CHECK(prctl(PR_GET_TIMERSLACK) == 123456, "timer slack");
+}
+static long number_in(const char *path) {
+  char text[64] = "";
+  int fd = open(path, O_RDONLY);
+  if (fd < 0 || read(fd, text, sizeof text - 1) <= 0) return -1000;
+  close(fd);
+  char *space = strrchr(text, ' ');
+  return atol(space ? space : text);
+}
+static void id_login(void) {
+  int fd = open("/proc/self/loginuid", O_WRONLY);
+  if (fd < 0 || write(fd, "12345", 5) != 5) skip("no login uid to set");
+  close(fd);
+  sync_();
+  CHECK(number_in("/proc/self/loginuid") == 12345, "login uid %ld", number_in("/proc/self/loginuid"));
+}
+static void id_autogroup(void) {
+  int fd = open("/proc/self/autogroup", O_WRONLY);
+  if (getsid(0) != getpid() || fd < 0 || write(fd, "7", 1) != 1) skip("no autogroup of its own");
+  close(fd);
+  sync_();
+  CHECK(number_in("/proc/self/autogroup") == 7, "nice %ld", number_in("/proc/self/autogroup"));
 }
 static void id_subreaper(void) {
   MUST(prctl(PR_SET_CHILD_SUBREAPER, 1));

@@ -5,6 +5,7 @@ import dev.jcr.dump.files.Collected;
 import dev.jcr.dump.files.ConnectionPolicy;
 import dev.jcr.dump.files.FileCollector;
 import dev.jcr.dump.identity.IdentityCollector;
+import dev.jcr.dump.identity.Unkept;
 import dev.jcr.dump.memory.FileCopies;
 import dev.jcr.dump.memory.PageDumper;
 import dev.jcr.dump.memory.WatchedMemory;
@@ -27,6 +28,7 @@ import dev.jcr.image.v1.Host;
 import dev.jcr.image.v1.Identity;
 import dev.jcr.image.v1.Loss;
 import dev.jcr.image.v1.Memory;
+import dev.jcr.image.v1.NumaPolicy;
 import dev.jcr.image.v1.PendingSignal;
 import dev.jcr.image.v1.ProcessState;
 import dev.jcr.image.v1.Registers;
@@ -45,6 +47,7 @@ import dev.jcr.parasite.arch.Aarch64Machine;
 import dev.jcr.parasite.arch.Machine;
 import dev.jcr.parasite.arch.X8664Machine;
 import dev.jcr.parasite.collect.GuardPages;
+import dev.jcr.parasite.collect.NumaPolicies;
 import dev.jcr.parasite.collect.VmaCollector;
 import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.Kernel;
@@ -70,9 +73,11 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.NavigableMap;
 import java.util.Optional;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
@@ -103,6 +108,7 @@ final class Collector implements AutoCloseable {
   private @Nullable WriteTracker tracker;
   private boolean trackAgain;
   private boolean leavesPages;
+  private boolean numaPolicies;
   private long caught;
 
   private Collector(
@@ -149,6 +155,7 @@ final class Collector implements AutoCloseable {
   long look() throws CheckpointException, IOException {
     fileCollector.preflight();
     fileCollector.prepare();
+    numaPolicies = NumaPolicies.any(proc);
     return PageDumper.estimate(VmaCollector.ofRunning().collect(proc.smaps(), _ -> 1), scan);
   }
 
@@ -283,6 +290,8 @@ final class Collector implements AutoCloseable {
     long brk;
     long injected;
     int lockFuture;
+    List<Loss> unkept;
+    NavigableMap<Long, NumaPolicy> policies;
     StoppedThread leader = freeze.leader();
     InterruptedCall leaderCall = call(calls, leader);
     try (Infection infection =
@@ -293,6 +302,9 @@ final class Collector implements AutoCloseable {
         timers = TimerCollector.collect(inside, proc.timers(), stoppedAt);
         identity = IdentityCollector.collect(proc, inside);
         brk = inside.call(Syscall.BRK, 0);
+        unkept = Unkept.of(proc, inside);
+        policies =
+            numaPolicies ? NumaPolicies.of(proc.maps(), inside) : Collections.emptyNavigableMap();
       }
       Map<Integer, SignalAction> byNumber = new HashMap<>();
       actions.forEach(action -> byNumber.put(action.getSignal(), action));
@@ -327,11 +339,14 @@ final class Collector implements AutoCloseable {
     PageDumper dumper = new PageDumper(memory, pages, host.getPageSize());
     try (Collected collected = fileCollector.collect(stoppedAt)) {
       vmas =
-          GuardPages.added(
-              vmas(
-                  smaps,
-                  mapping -> collected.objectFor(mapping.start(), mapping.end(), mapping.path())),
-              scan);
+          NumaPolicies.added(
+              GuardPages.added(
+                  vmas(
+                      smaps,
+                      mapping ->
+                          collected.objectFor(mapping.start(), mapping.end(), mapping.path())),
+                  scan),
+              policies);
       memdump = System.nanoTime();
       if (leavesPages) {
         dumper.leavePages(OnDemand.neededAtOnce(threads, host.getPageSize()));
@@ -369,6 +384,7 @@ final class Collector implements AutoCloseable {
         .setTimers(timers)
         .addAllThreads(threads)
         .addAllLosses(losses)
+        .addAllLosses(unkept)
         .build();
   }
 

@@ -10,7 +10,6 @@ import dev.jcr.parasite.procfs.ProcStatus;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
 
 /// Everything that forbids a dump of a process, found before it is touched.
 final class Preflight {
@@ -129,7 +128,6 @@ final class Preflight {
     try {
       children(proc, problems);
       namespaces(proc, problems);
-      memoryPolicies(proc, problems);
       for (int tid : proc.tasks()) {
         try {
           thread(proc, tid, problems);
@@ -216,24 +214,6 @@ final class Preflight {
                   "process trees are not supported",
                   "wait for it to end, or dump it by itself"));
         }
-      }
-    }
-  }
-
-  /// Policies of mappings that were set (mbind(2), set_mempolicy(2)): numa(7), numa_maps.
-  private static void memoryPolicies(Proc proc, List<Problem> problems) throws IOException {
-    Optional<String> maps = proc.optionalText("numa_maps");
-    for (String line : maps.orElse("").lines().toList()) {
-      // 7f0c5a3e1000 interleave:0-1 anon=1 dirty=1 N0=1 kernelpagesize_kB=4
-      String[] words = line.split(" ", 3);
-      if (words.length > 1 && !words[1].equals("default") && !words[1].equals("local")) {
-        problems.add(
-            new Problem(
-                "vma",
-                "mapping 0x" + words[0],
-                "its NUMA policy " + words[1] + " is not supported yet",
-                "run the program without a NUMA policy"));
-        return;
       }
     }
   }

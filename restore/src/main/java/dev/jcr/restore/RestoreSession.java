@@ -139,7 +139,11 @@ final class RestoreSession implements AutoCloseable {
   }
 
   List<String> notes() {
-    return List.copyOf(notes);
+    List<String> all = new ArrayList<>(notes);
+    if (files != null) {
+      all.addAll(files.notes());
+    }
+    return List.copyOf(all);
   }
 
   private OwnedProcess process() {
@@ -190,6 +194,7 @@ final class RestoreSession implements AutoCloseable {
         bootstrap = address;
         bootstrapSize = size;
         space().empty(address, size);
+        setLoginUid(state.getIdentity());
       }
       case RestoreStep.MakeZombies(var zombies) ->
           new Zombies(machine, process(), state.getIdentity().getProcessGroup()).make(zombies);
@@ -483,6 +488,7 @@ final class RestoreSession implements AutoCloseable {
     inside.require(
         "set personality", Syscall.PERSONALITY, Integer.toUnsignedLong(identity.getPersonality()));
     write("oom_score_adj", Integer.toString(identity.getOomScoreAdj()));
+    autogroup(identity);
     write("coredump_filter", "0x" + Integer.toHexString(identity.getCoredumpFilter()));
     prctl(identity.getChildSubreaper() ? 1 : 0, 0, Prctl.SET_CHILD_SUBREAPER, "child subreaper");
     // -1: whatever a new process has, it has from jcr.
@@ -533,6 +539,49 @@ final class RestoreSession implements AutoCloseable {
     inside.run(batch);
   }
 
+  /// A session of the process's own has a new group of its own, sched(7).
+  private void autogroup(Identity identity) throws CheckpointException {
+    int nice = identity.getAutogroupNice();
+    if (nice == 0) {
+      return;
+    }
+    if (identity.getSession() == identity.getPid()) {
+      write("autogroup", Integer.toString(nice));
+    } else {
+      notes.add(
+          "autogroup: its nice value was %d; it is that of the restorer's now".formatted(nice));
+    }
+  }
+
+  /// A task can only set its own, and hands it on to its threads.
+  private void setLoginUid(Identity identity) throws CheckpointException, IOException {
+    Optional<String> own = Proc.of(process().tid()).optionalText("loginuid");
+    String wanted = Integer.toUnsignedString(identity.getLoginUid());
+    if (!identity.hasLoginUid() || own.isEmpty() || own.get().strip().equals(wanted)) {
+      return;
+    }
+    OwnedProcess inside = process();
+    try (Arena arena = Arena.ofConfined()) {
+      inside.write(inside.scratch(), FileName.allocate(arena, "/proc/self/loginuid"));
+      long fd =
+          inside.require(
+              "open /proc/self/loginuid",
+              Syscall.OPENAT,
+              Fd.AT_FDCWD,
+              inside.scratch(),
+              Fd.O_WRONLY | Fd.O_CLOEXEC,
+              0);
+      inside.write(inside.scratch(), arena.allocateFrom(wanted));
+      long written = inside.call(Syscall.WRITE, fd, inside.scratch(), wanted.length());
+      inside.call(Syscall.CLOSE, fd);
+      if (Kernel.isError(written)) {
+        notes.add(
+            "login uid %s: %s; it is %s"
+                .formatted(wanted, Errno.describe((int) -written), own.get().strip()));
+      }
+    }
+  }
+
   /// prctl(2) where the wanted value is not the one of a new process.
   private void prctl(int wanted, int fresh, int option, String what) throws CheckpointException {
     if (wanted != fresh) {
@@ -544,7 +593,13 @@ final class RestoreSession implements AutoCloseable {
     String path = "/proc/" + process().tid() + "/" + file;
     try (Fd fd = Fd.open(path, Fd.O_WRONLY, 0);
         Arena arena = Arena.ofConfined()) {
-      fd.writeFully(arena.allocateFrom(value).asSlice(0, value.length()), 0);
+      // Not at an offset, which some of these files do not take.
+      Kernel.call(
+          "write " + value,
+          Syscall.WRITE,
+          fd.number(),
+          arena.allocateFrom(value).address(),
+          value.length());
     } catch (SyscallException e) {
       throw new CheckpointException(
           e.errno() == Errno.EACCES || e.errno() == Errno.EPERM

@@ -96,7 +96,10 @@ class OddProcessesTest {
           switch (part) {
             case "dispatch" -> "it uses syscall user dispatch";
             case "events" -> "an inotify instance with unread events";
-            default -> "a unix socket with descriptors in its queue";
+            default ->
+                "a descriptor in the queue of a unix socket (anon_inode:[timerfd]):"
+                    + " anon_inode:[timerfd], which is open nowhere but in the queue of a unix"
+                    + " socket, is not restorable";
           });
     }
   }
@@ -115,7 +118,8 @@ class OddProcessesTest {
     reasons.put("bpf", "bpf-map is not restorable");
     reasons.put("md5", "a TCP socket that signs its packets (TCP_MD5SIG or TCP_AO)");
     reasons.put("ebpf", "a socket with an eBPF filter is not restorable");
-    reasons.put("huge", "huge TLB pages are " + UNSUPPORTED + " yet");
+    reasons.put(
+        "huge", "huge TLB pages of a file or a System V segment are " + UNSUPPORTED + " yet");
     reasons.put("outside", "a unix socket connected to another process");
     reasons.put("owner", "its owner for signals (F_SETOWN) is process or group");
     try (Target target = Target.start("refused", "all")) {
@@ -131,27 +135,39 @@ class OddProcessesTest {
     }
   }
 
-  @Test
-  void theFirstOfAPidNamespace() throws Exception {
+  /// The first process of a pid namespace, and one whose clocks are others.
+  @ParameterizedTest
+  @ValueSource(strings = {"pid", "time"})
+  void inANamespaceOfItsOwn(String kind) throws Exception {
+    String option = "--" + kind;
     Assumptions.assumeTrue(
-        Command.of("unshare", "-p", "-f", "true").run().exitCode() == 0,
-        "no right to make a pid namespace");
+        Command.of("unshare", option, "-f", "true").run().exitCode() == 0,
+        "no right to make a namespace");
     Path folder = Target.newFolder();
     String program = Programs.compiled("counter").toString();
-    try (Target outer =
-        Target.launch(
-            folder,
-            "unshare",
-            Map.of(),
-            List.of("unshare", "-p", "-f", "--kill-child", program, folder.toString()))) {
+    List<String> command =
+        List.of("unshare", option, "-f", "--kill-child", program, folder.toString());
+    try (Target outer = Target.launch(folder, "unshare", Map.of(), command)) {
       outer.await("ready");
       String child = outer.proc().read("task/" + outer.pid() + "/children").strip();
       Command.Result result = Jcr.dump(Long.parseLong(child), outer.image("1")).expectExit(3);
       assertThat(result.err())
-          .contains("pid namespace pid:[")
+          .contains(kind + " namespace " + kind + ":[")
           .contains("it is not the one jcr runs in; run jcr inside it (nsenter)");
       assertThat(Files.exists(outer.image("1"))).isFalse();
       outer.expectPass();
+    }
+  }
+
+  /// Of which jcr can only say that it is there.
+  @Test
+  void aKeyringIsTold() {
+    try (Target target = Target.start("odd", "keyring")) {
+      Command.Result result = Jcr.dump(target.pid(), target.image("1"), "-R").expectExit(0);
+      assertThat(result.err()).contains("process keyring: the restored process has none");
+      assertThat(Jcr.run("show", target.image("1").toString()).expectExit(0).out())
+          .contains("process keyring");
+      target.expectPass();
     }
   }
 

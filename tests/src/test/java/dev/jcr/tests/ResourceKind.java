@@ -26,11 +26,15 @@ enum ResourceKind {
   MERGEABLE("memory", "mergeable memory (KSM)", "zoo mem_merge"),
   NAMES("memory", "names of mappings", "zoo mem_named"),
   HEAP_STACK("memory", "heap and stack", "zoo mem_brk", "zoo mem_deep_stack"),
-  HUGE_TLB("memory", "huge TLB pages", "huge TLB pages are not supported yet"),
+  HUGE_TLB("memory", "huge TLB pages", "huge private", "huge shared", "huge memfd"),
+  HUGE_TLB_FILES(
+      "memory",
+      "huge TLB pages of files",
+      "huge TLB pages of a file or a System V segment are not supported yet"),
   SECRET_MEMORY("memory", "memfd_secret", "secret memory (memfd_secret) cannot be read"),
   USERFAULTFD("memory", "userfaultfd", "a userfaultfd is not restorable"),
-  NUMA_POLICY("memory", "NUMA policies", "its NUMA policy is not supported yet"),
-  PROTECTION_KEYS("memory", "protection keys", "it has protection keys, not supported yet"),
+  NUMA_POLICY("memory", "NUMA policies", "huge policies"),
+  PROTECTION_KEYS("memory", "protection keys", "it has a protection key, not supported yet"),
   REGULAR_FILE("files", "regular files", Set.of(KindCase.REGULAR), "files", "zoo file_append"),
   UNLINKED_FILE("files", "removed files", "zoo file_unlinked_hole", "zoo file_tmpfile"),
   DIRECTORY("files", "directories half read", Set.of(KindCase.DIRECTORY), "zoo file_directory"),
@@ -56,7 +60,13 @@ enum ResourceKind {
   TIMERFD(
       "kernel objects", "timerfd", Set.of(KindCase.TIMERFD), "pipes timerfd", "zoo timer_cancel"),
   SIGNALFD("kernel objects", "signalfd", Set.of(KindCase.SIGNALFD), "zoo signalfd_pending"),
-  EPOLL("kernel objects", "epoll", Set.of(KindCase.EPOLL), "pipes epoll", "zoo epoll_nested"),
+  EPOLL(
+      "kernel objects",
+      "epoll",
+      Set.of(KindCase.EPOLL),
+      "pipes epoll",
+      "zoo epoll_nested",
+      "zoo epoll_spent"),
   MEMORY_FILE("kernel objects", "memfd descriptors", Set.of(KindCase.MEMFD), "pipes memfd"),
   INOTIFY(
       "kernel objects",
@@ -97,7 +107,18 @@ enum ResourceKind {
   UNIX_OUTSIDE(
       "sockets", "unix connections to outside", "a unix socket connected to another process"),
   UNIX_DESCRIPTORS(
-      "sockets", "descriptors in unix queues", "a unix socket with descriptors in its queue"),
+      "sockets",
+      "descriptors in unix queues",
+      "passing stream",
+      "passing datagram",
+      "passing seqpacket",
+      "passing nested",
+      "passing itself",
+      "passing pipe",
+      "passing closed",
+      "passing many",
+      "passing large"),
+  UNIX_CREDENTIALS("sockets", "credentials in unix queues", "passing credentials"),
   TCP_LISTEN(
       "sockets", "listening TCP", Set.of(KindCase.INET_SOCKET), "sockets tcp", "tcp options"),
   TCP_CONNECTION("sockets", "established TCP", "tcp queues4", "tcp queues6", "tcp queuesmapped"),
@@ -119,6 +140,7 @@ enum ResourceKind {
   MULTICAST("sockets", "multicast memberships", "objects multicast", "objects multicast6"),
   PACKET("sockets", "packet and other families", "a socket of family"),
   REGISTERS("threads", "registers", "torture_regs spin", "torture_regs futex"),
+  BREAKPOINTS("threads", "hardware breakpoints", "odd breakpoint"),
   THREADS("threads", "threads, names, local storage", "threads", "zoo thread_hundred"),
   FUTEXES("threads", "mutexes, conditions, robust lists", "zoo thread_mutex", "zoo thread_robust"),
   RSEQ("threads", "restartable sequences", "rseq"),
@@ -145,12 +167,13 @@ enum ResourceKind {
   LIMITS("identity", "resource limits", "zoo id_limits"),
   SETTINGS("identity", "prctl settings", "zoo id_slack", "zoo id_thp", "zoo id_mdwe"),
   DIRECTORIES("identity", "working directory, umask", "zoo id_cwd", "zoo id_umask"),
+  LOGIN("identity", "login uid, nice value of the autogroup", "zoo id_login", "zoo id_autogroup"),
   CHROOT("identity", "changed root directory", "odd chroot"),
   NAMESPACES("identity", "other namespaces than jcr's", "it is not the one jcr runs in"),
   CHILDREN("identity", "child processes, vfork", "process trees are not supported"),
   ZOMBIES("identity", "children that have ended", "odd zombies", "odd zombieleft"),
   CGROUP("identity", "control groups", "counter"),
-  KEYRINGS("identity", "keyrings, Landlock", "not looked at");
+  KEYRINGS("identity", "session keyring, Landlock", "not looked at");
 
   final String group;
   final String title;

@@ -114,11 +114,16 @@ public final class FileCollector implements AutoCloseable {
     SharedObjects objects = new SharedObjects();
     boolean done = false;
     try (OpenFileTable table = OpenFileTable.read(pid, pidFd)) {
+      List<Problem> problems = new ArrayList<>();
+      try {
+        table.addPassing();
+      } catch (Refusal refusal) {
+        problems.add(new Problem("descriptor", "unix sockets", refusal.reason(), refusal.remedy()));
+      }
       Outside known = outside;
       if (known == null || !known.covers(table.files())) {
         known = Outside.look(pid, table.files());
       }
-      List<Problem> problems = new ArrayList<>();
       String lock = lock(table);
       Scene scene = Scene.frozen(pid, table, known, objects, stoppedAt, policy, connections);
       if (policy == ConnectionPolicy.KEEP && lock.isEmpty()) {
@@ -165,12 +170,17 @@ public final class FileCollector implements AutoCloseable {
               .setFlags(file.flags())
               .setPosition(file.info().position());
       try {
+        if (file.passing()) {
+          Passing.requireSimple(file);
+        }
         Kinds.describe(scene, file, description);
         owner(scene, file).ifPresent(description::setOwner);
+        if (file.passing()) {
+          Passing.requireSimple(file, description);
+        }
         descriptions.add(description.build());
       } catch (Refusal refusal) {
-        problems.add(
-            new Problem("descriptor", "fd " + file.fd(), refusal.reason(), refusal.remedy()));
+        problems.add(new Problem("descriptor", file.label(), refusal.reason(), refusal.remedy()));
       } catch (SyscallException e) {
         if (!scene.running() || (e.errno() != Errno.ENOENT && e.errno() != Errno.EBADF)) {
           throw e;

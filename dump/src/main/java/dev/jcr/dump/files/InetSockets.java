@@ -5,6 +5,8 @@ import dev.jcr.image.CheckpointException;
 import dev.jcr.image.v1.Datagram;
 import dev.jcr.image.v1.Description;
 import dev.jcr.image.v1.InetSocket;
+import dev.jcr.image.v1.SocketOption;
+import dev.jcr.image.v1.SocketOptions;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Fcntl;
 import dev.jcr.parasite.linux.FdCalls;
@@ -110,6 +112,7 @@ final class InetSockets {
     } else if (udp) {
       Memberships.add(scene.proc(), fd, family, socket.getOptionsBuilder());
       udp(scene, fd, socket);
+      multicastInterface(scene, file, socket.getOptionsBuilder());
     } else {
       if (!scene.running() && (FdCalls.poll(fd, POLLIN) & POLLIN) != 0) {
         throw new Refusal("a raw socket with unread packets", "read them, or retry");
@@ -117,6 +120,33 @@ final class InetSockets {
       FdCalls.peerName(fd).ifPresent(peer -> socket.setRemote(ByteString.copyFrom(peer)));
     }
     description.setInetSocket(socket);
+  }
+
+  /// getsockopt(2) gives the address that IP_MULTICAST_IF was set to, but not an index. Whoever has
+  /// set how packets to groups are sent may have set that too.
+  private static void multicastInterface(
+      Scene scene, OpenFile file, SocketOptions.Builder options) {
+    boolean sends = false;
+    for (SocketOption option : options.getValuesList()) {
+      if (option.getLevel() == Sockets.IPPROTO_IP) {
+        int value = option.getValue().isEmpty() ? 0 : option.getValue().byteAt(0);
+        switch (option.getName()) {
+          case Sockets.IP_MULTICAST_IF -> {
+            if (!option.getValue().equals(ByteString.copyFrom(new byte[4]))) {
+              return;
+            }
+          }
+          case Sockets.IP_MULTICAST_TTL, Sockets.IP_MULTICAST_LOOP -> sends |= value != 1;
+          default -> {}
+        }
+      }
+    }
+    if (sends) {
+      scene.lose(
+          file,
+          "if the interface for its packets to groups was set by index (IP_MULTICAST_IF), the"
+              + " restored process uses the one of the route");
+    }
   }
 
   /// False when the description has been made an inherited one.

@@ -4,9 +4,11 @@ import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.v1.Descriptor;
 import dev.jcr.parasite.linux.Errno;
+import dev.jcr.parasite.linux.Fcntl;
 import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.FdCalls;
 import dev.jcr.parasite.linux.FileStat;
+import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.procfs.FdInfo;
 import dev.jcr.parasite.procfs.Proc;
@@ -23,18 +25,21 @@ import java.util.TreeMap;
 /// The descriptors of a process, grouped by open file description.
 final class OpenFileTable implements AutoCloseable {
   private final List<Descriptor> descriptors;
-  private final List<OpenFile> files;
+  private final List<OpenFile> files = new ArrayList<>();
+  private final Map<Integer, UnixQueue> queues = new HashMap<>();
   private final Map<Integer, OpenFile> byFd = new HashMap<>();
   private final Map<Long, List<OpenFile>> byInode = new HashMap<>();
 
   private OpenFileTable(List<Descriptor> descriptors, List<OpenFile> files) {
     this.descriptors = List.copyOf(descriptors);
-    this.files = List.copyOf(files);
-    for (OpenFile file : files) {
-      byInode.computeIfAbsent(file.stat().inode(), key -> new ArrayList<>()).add(file);
-      for (int fd : file.fds()) {
-        byFd.put(fd, file);
-      }
+    files.forEach(this::add);
+  }
+
+  private void add(OpenFile file) {
+    files.add(file);
+    byInode.computeIfAbsent(file.stat().inode(), key -> new ArrayList<>()).add(file);
+    for (int fd : file.fds()) {
+      byFd.put(fd, file);
     }
   }
 
@@ -97,6 +102,60 @@ final class OpenFileTable implements AutoCloseable {
       files.forEach(file -> file.duplicate().close());
       throw failure(pid, e);
     }
+  }
+
+  /// Looks into the queues of unix sockets in which descriptors are on their way, and adds the
+  /// files that are nowhere else: behind all others, those of a queue in its order. The process
+  /// must not run.
+  void addPassing() throws IOException, Refusal {
+    // It grows meanwhile: a socket in a queue may have a queue.
+    for (int i = 0; i < files.size(); i++) {
+      OpenFile file = files.get(i);
+      if (file.info().passedDescriptors() > 0) {
+        try (UnixQueue.Peeked peeked = UnixQueue.peek(file)) {
+          UnixQueue queue = new UnixQueue();
+          for (UnixQueue.Message message : peeked.messages()) {
+            List<Integer> ids = new ArrayList<>();
+            for (Fd descriptor : message.descriptors()) {
+              ids.add(idOf(descriptor));
+            }
+            queue.add(message, ids);
+          }
+          queues.put(file.id(), queue);
+        }
+      }
+    }
+  }
+
+  /// Of a file by another descriptor of jcr's, taken over when the table has it not.
+  private int idOf(Fd descriptor) throws IOException {
+    int self = (int) ProcessHandle.current().pid();
+    FileStat stat = FileStat.of(descriptor.number());
+    for (OpenFile known : withInode(stat.inode())) {
+      if (FdCalls.compareFiles(self, descriptor.number(), self, known.duplicate().number()) == 0) {
+        return known.id();
+      }
+    }
+    Proc own = Proc.at("/proc/self");
+    int id = files.size() + 1;
+    FdInfo info = FdInfo.parse(own.text("fdinfo/" + descriptor.number()));
+    String link = own.link("fd/" + descriptor.number());
+    int kept = (int) FdCalls.fcntl(descriptor.number(), Fcntl.F_DUPFD_CLOEXEC, 0);
+    if (kept < 0) {
+      throw new SyscallException("duplicate a descriptor", Syscall.FCNTL, -kept);
+    }
+    add(new OpenFile(id, List.of(), link, info, stat, new Fd(kept)));
+    return id;
+  }
+
+  /// What waits in a unix socket, where descriptors are among it and [#addPassing] has looked.
+  Optional<UnixQueue> queue(OpenFile file) {
+    return Optional.ofNullable(queues.get(file.id()));
+  }
+
+  /// Whether files may be open that only a stop of the process shows.
+  boolean hasPassing() {
+    return files.stream().anyMatch(file -> file.info().passedDescriptors() > 0);
   }
 
   static CheckpointException failure(int pid, IOException e) {

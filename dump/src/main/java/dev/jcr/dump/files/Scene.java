@@ -167,11 +167,7 @@ final class Scene {
 
   void lose(OpenFile file, String reason) {
     losses.add(
-        Loss.newBuilder()
-            .setKind("descriptor")
-            .setObject("fd " + file.fd())
-            .setReason(reason)
-            .build());
+        Loss.newBuilder().setKind("descriptor").setObject(file.label()).setReason(reason).build());
   }
 
   List<Loss> losses() {

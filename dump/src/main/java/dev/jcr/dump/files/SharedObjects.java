@@ -22,7 +22,11 @@ final class SharedObjects implements AutoCloseable {
   private static final String DELETED = " (deleted)";
   private static final String MEMFD = "/memfd:";
   private static final String ANONYMOUS = "/dev/zero (deleted)";
+  private static final String HUGE_ANONYMOUS = "/anon_hugepage (deleted)";
   private static final int HUGE_SHIFT = 26;
+
+  /// `linux/magic.h`. Its files are as large as a page in their block size.
+  private static final long HUGETLBFS_MAGIC = 0x958458f6L;
 
   /// System V segments have inode numbers of their own on the same device.
   private record Key(int deviceMajor, int deviceMinor, long inode, boolean sysv) {}
@@ -62,14 +66,15 @@ final class SharedObjects implements AutoCloseable {
             .setMtimeSeconds(stat.mtimeSeconds())
             .setMtimeNanos(stat.mtimeNanos());
     long seals = FdCalls.fcntl(borrowed, Fcntl.F_GET_SEALS, 0);
-    if (link.equals(ANONYMOUS)) {
-      object.setKind(SharedObject.Kind.KIND_ANONYMOUS);
+    if (link.equals(ANONYMOUS) || link.equals(HUGE_ANONYMOUS)) {
+      object
+          .setKind(SharedObject.Kind.KIND_ANONYMOUS)
+          .setCreateFlags(link.equals(HUGE_ANONYMOUS) ? huge(stat) : 0);
     } else if (isMemfd(link) && seals >= 0) {
       // A memfd that forbids sealing from the start has that seal and no other.
       int flags = seals == Fcntl.F_SEAL_SEAL ? 0 : Fcntl.MFD_ALLOW_SEALING;
-      int page = Integer.numberOfTrailingZeros(stat.blockSize());
-      if (stat.blockSize() > 64 * 1024) {
-        flags |= Fcntl.MFD_HUGETLB | page << HUGE_SHIFT;
+      if (FdCalls.fileSystem(borrowed) == HUGETLBFS_MAGIC) {
+        flags |= huge(stat);
       }
       object
           .setKind(SharedObject.Kind.KIND_MEMFD)
@@ -78,7 +83,7 @@ final class SharedObjects implements AutoCloseable {
           .setCreateFlags(flags);
     } else if (link.startsWith("/SYSV")) {
       sysv(stat, object);
-    } else if (link.startsWith("/secretmem") || link.startsWith("/anon_hugepage")) {
+    } else if (link.startsWith("/secretmem")) {
       throw new Refusal(withoutDeleted(link).substring(1) + " is not restorable yet", "unmap it");
     } else if (stat.links() != 0) {
       throw new Refusal(
@@ -92,6 +97,10 @@ final class SharedObjects implements AutoCloseable {
     entries.put(key, entry);
     byId.add(entry);
     return entry.object().getId();
+  }
+
+  private static int huge(FileStat stat) {
+    return Fcntl.MFD_HUGETLB | Integer.numberOfTrailingZeros(stat.blockSize()) << HUGE_SHIFT;
   }
 
   /// The inode of a System V segment is its id.

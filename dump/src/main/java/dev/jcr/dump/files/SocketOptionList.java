@@ -40,6 +40,8 @@ final class SocketOptionList {
           Sockets.SO_PRIORITY,
           Sockets.SO_REUSEPORT,
           Sockets.SO_PASSCRED,
+          Sockets.SO_PASSPIDFD,
+          Sockets.SO_PASSRIGHTS,
           Sockets.SO_RCVLOWAT,
           Sockets.SO_TIMESTAMP,
           Sockets.SO_PASSSEC,

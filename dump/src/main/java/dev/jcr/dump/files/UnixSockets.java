@@ -3,20 +3,14 @@ package dev.jcr.dump.files;
 import com.google.protobuf.ByteString;
 import dev.jcr.image.v1.Description;
 import dev.jcr.image.v1.UnixSocket;
-import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Fcntl;
 import dev.jcr.parasite.linux.FdCalls;
 import dev.jcr.parasite.linux.FileName;
 import dev.jcr.parasite.linux.FileStat;
-import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Sockets;
-import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.linux.UnixDiag;
 import java.io.IOException;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -25,9 +19,6 @@ import java.util.Optional;
 
 /// Unix sockets: pairs inside the process with their queues, listeners, and datagram sockets.
 final class UnixSockets {
-  private static final int MESSAGE_MAX = 1 << 20;
-  private static final int CREDENTIALS_SPACE = 32;
-  private static final int POLLIN = 1;
 
   private UnixSockets() {}
 
@@ -78,7 +69,7 @@ final class UnixSockets {
       socket.setPeerClosed(true).setAccepted(hasListener(scene, diag));
     }
     if (!scene.running() && !socket.getListening()) {
-      queue(diag, fd, socket);
+      queue(scene, file, socket);
     }
     description.setUnixSocket(socket);
   }
@@ -201,6 +192,10 @@ final class UnixSockets {
       socket.setPeerAddress(ByteString.copyFrom(peerName));
       return true;
     }
+    if (scene.running() && scene.table().hasPassing()) {
+      // Its other end may be on its way to the process itself.
+      return true;
+    }
     Kinds.inheritOrRefuse(
         scene,
         file,
@@ -266,88 +261,15 @@ final class UnixSockets {
     }
   }
 
-  /// Copies what waits to be read, leaving it there. MSG_PEEK shows the first message of a queue
-  /// only, unless SO_PEEK_OFF is on; that option is put back afterwards. The kernel shows an empty
-  /// datagram that somebody has peeked at before to nobody again (`__skb_try_recv_from_queue`).
-  private static void queue(UnixDiag diag, int fd, UnixSocket.Builder socket)
+  private static void queue(Scene scene, OpenFile file, UnixSocket.Builder socket)
       throws SyscallException, Refusal {
-    int waiting = FdCalls.ioctlInt(fd, Fcntl.FIONREAD).orElse(0);
-    boolean stream = diag.type() == Sockets.SOCK_STREAM;
-    if (stream ? waiting == 0 : (FdCalls.poll(fd, POLLIN) & POLLIN) == 0) {
-      return;
-    }
-    int peekOffset = FdCalls.socketInt(fd, Sockets.SOL_SOCKET, Sockets.SO_PEEK_OFF, -1);
-    boolean credentials = FdCalls.socketInt(fd, Sockets.SOL_SOCKET, Sockets.SO_PASSCRED, 0) != 0;
-    List<ByteString> messages = new ArrayList<>();
-    // A stream shows all of its queue at once, so its options are left alone.
-    boolean step = !stream || peekOffset >= 0;
-    if (step) {
-      FdCalls.setSocketInt(fd, Sockets.SOL_SOCKET, Sockets.SO_PEEK_OFF, 0);
-    }
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment buffer = arena.allocate(stream ? waiting : MESSAGE_MAX);
-      long total = 0;
-      while (true) {
-        long count = peek(arena, fd, buffer, credentials);
-        if (count == -Errno.EAGAIN) {
-          break;
-        }
-        if (Kernel.isError(count)) {
-          throw new SyscallException("look into a socket's queue", Syscall.RECVMSG, (int) -count);
-        }
-        // Past the last message of a seqpacket that its peer has shut down there are only these.
-        boolean end = count == 0 && !stream && (diag.shutdown() & 1) != 0;
-        if (end) {
-          break;
-        }
-        total += count;
-        messages.add(ByteString.copyFrom(buffer.asSlice(0, count).asByteBuffer()));
-        if (stream && (count == 0 || total >= waiting)) {
-          break;
-        }
-      }
-      if (stream && total != waiting) {
-        throw new Refusal("a unix socket whose queue cannot be copied", "retry");
-      }
-    } finally {
-      if (step) {
-        FdCalls.setSocketInt(fd, Sockets.SOL_SOCKET, Sockets.SO_PEEK_OFF, peekOffset);
-      }
-    }
+    Optional<UnixQueue> known = scene.table().queue(file);
+    UnixQueue queue = known.isPresent() ? known.get() : UnixQueue.of(file);
     boolean pair = socket.getPeerId() != 0 || socket.getPeerClosed();
-    if (!messages.isEmpty() && !pair) {
+    if (!queue.isEmpty() && !pair) {
       throw new Refusal(
           "a unix datagram socket with unread messages from elsewhere", "read them, or retry");
     }
-    socket.addAllReceiveQueue(messages);
-  }
-
-  private static long peek(Arena arena, int fd, MemorySegment buffer, boolean credentials)
-      throws Refusal {
-    // struct msghdr: name, namelen, iov, iovlen, control, controllen, flags
-    MemorySegment iov = arena.allocate(16, 8);
-    iov.set(ValueLayout.JAVA_LONG, 0, buffer.address());
-    iov.set(ValueLayout.JAVA_LONG, 8, buffer.byteSize());
-    MemorySegment control = arena.allocate(CREDENTIALS_SPACE, 8);
-    MemorySegment header = arena.allocate(56, 8);
-    header.set(ValueLayout.JAVA_LONG, 16, iov.address());
-    header.set(ValueLayout.JAVA_LONG, 24, 1);
-    if (credentials) {
-      // Room for credentials only: descriptors never get into jcr, MSG_CTRUNC tells of them.
-      header.set(ValueLayout.JAVA_LONG, 32, control.address());
-      header.set(ValueLayout.JAVA_LONG, 40, CREDENTIALS_SPACE);
-    }
-    long count =
-        Kernel.raw(Syscall.RECVMSG, fd, header.address(), Sockets.MSG_PEEK | Sockets.MSG_DONTWAIT);
-    if (!Kernel.isError(count)) {
-      int flags = header.get(ValueLayout.JAVA_INT, 48);
-      if ((flags & Sockets.MSG_CTRUNC) != 0) {
-        throw new Refusal("a unix socket with descriptors in its queue", "receive them, or retry");
-      }
-      if ((flags & Sockets.MSG_TRUNC) != 0) {
-        throw new Refusal("a unix socket with a message over 1 MiB in its queue", "receive it");
-      }
-    }
-    return count;
+    queue.describe(socket);
   }
 }

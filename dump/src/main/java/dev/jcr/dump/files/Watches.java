@@ -5,6 +5,7 @@ import dev.jcr.image.v1.Inotify;
 import dev.jcr.image.v1.InotifyWatch;
 import dev.jcr.image.v1.MessageQueue;
 import dev.jcr.image.v1.Pidfd;
+import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Fcntl;
 import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.FdCalls;
@@ -189,6 +190,14 @@ final class Watches {
         throw new Refusal(
             "a message queue that notifies the process (mq_notify)", "end the notification");
       }
+    } catch (SyscallException e) {
+      if (e.errno() != Errno.EACCES) {
+        throw e;
+      }
+      throw new Refusal(
+          "a message queue that jcr may not read, so that nobody can say whether it notifies the"
+              + " process (mq_notify)",
+          "run jcr as root, or allow its user to read the queue");
     }
     description.setMessageQueue(MessageQueue.newBuilder().setName(link));
   }

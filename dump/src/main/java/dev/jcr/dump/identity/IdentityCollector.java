@@ -84,6 +84,10 @@ public final class IdentityCollector {
             .setXstatePermissions(results.word(permissions))
             .setIoFlusher(results.value(ioFlusher) == 1)
             .setMemoryMerge(results.value(memoryMerge) == 1);
+    proc.optionalText("loginuid")
+        .ifPresent(text -> identity.setLoginUid(Integer.parseUnsignedInt(text.strip())));
+    proc.optionalText("autogroup")
+        .ifPresent(text -> identity.setAutogroupNice(autogroupNice(text)));
     proc.optionalText("cgroup").ifPresent(text -> text.lines().forEach(identity::addCgroups));
     for (int resource = 0; resource < RESOURCES; resource++) {
       identity.addLimits(
@@ -93,6 +97,12 @@ public final class IdentityCollector {
               .setHard(results.word(limits + 16L * resource + 8)));
     }
     return identity.build();
+  }
+
+  /// "/autogroup-31274 nice 0"; empty in a kernel without.
+  private static int autogroupNice(String text) {
+    String line = text.strip();
+    return line.isEmpty() ? 0 : Integer.parseInt(line.substring(line.lastIndexOf(' ') + 1));
   }
 
   /// Preflight refuses a deleted executable; the program of a rehearsal is one.

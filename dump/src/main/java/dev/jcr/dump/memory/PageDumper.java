@@ -91,7 +91,9 @@ public final class PageDumper {
       // First: what is written from here on is found by the next look.
       // A guarded control stack is written by calls; it is small, and stored whole every time.
       boolean tracked =
-          tracker != null && !vma.getVmFlagsList().contains(VmaCollector.SHADOW_STACK);
+          tracker != null
+              && (vma.getFlags() & VmaCollector.MAP_HUGETLB) == 0
+              && !vma.getVmFlagsList().contains(VmaCollector.SHADOW_STACK);
       Ranges written =
           tracker == null || !tracked
               ? null

@@ -15,7 +15,9 @@ import dev.jcr.image.v1.Seccomp;
 import dev.jcr.image.v1.SeccompFilter;
 import dev.jcr.image.v1.SignalStack;
 import dev.jcr.image.v1.Thread;
+import dev.jcr.image.v1.UtilizationClamp;
 import dev.jcr.parasite.arch.Machine;
+import dev.jcr.parasite.collect.NumaPolicies;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Prctl;
 import dev.jcr.parasite.linux.Syscall;
@@ -36,6 +38,7 @@ import java.util.Optional;
 public final class ThreadCollector {
   private static final int STACK_T_SIZE = 24;
   private static final int SCHED_ATTR_SIZE = 56;
+  private static final int WHOLE_CLAMP = 1024;
   private static final int AFFINITY_WORDS = 128;
   private static final int IOPRIO_WHO_PROCESS = 1;
   private static final int SECCOMP_MODE_FILTER = 2;
@@ -94,7 +97,9 @@ public final class ThreadCollector {
     // From outside (/proc/TID/timerslack_ns) it needs CAP_SYS_NICE.
     int slack = batch.require("read timer slack", Syscall.PRCTL, Prctl.GET_TIMERSLACK);
     int securebits = batch.require("read securebits", Syscall.PRCTL, Prctl.GET_SECUREBITS);
+    long policy = NumaPolicies.ask(batch);
     Batch.Results results = inside.run(batch);
+    NumaPolicies.answer(results, policy).ifPresent(thread::setNumaPolicy);
     thread.setSignalStack(
         SignalStack.newBuilder()
             .setAddress(results.word(stack))
@@ -182,6 +187,12 @@ public final class ThreadCollector {
             .setRuntime(attributes.get(JAVA_LONG, 24))
             .setDeadline(attributes.get(JAVA_LONG, 32))
             .setPeriod(attributes.get(JAVA_LONG, 40));
+      }
+      int minimum = attributes.get(JAVA_INT, 48);
+      int maximum = attributes.get(JAVA_INT, 52);
+      // A kernel without clamps leaves both 0, a task without has all of the range.
+      if (maximum != 0 && (minimum != 0 || maximum != WHOLE_CLAMP)) {
+        scheduling.setClamp(UtilizationClamp.newBuilder().setMinimum(minimum).setMaximum(maximum));
       }
       MemorySegment mask = arena.allocate(JAVA_LONG, AFFINITY_WORDS);
       Kernel.call(

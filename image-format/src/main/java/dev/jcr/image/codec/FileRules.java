@@ -32,6 +32,11 @@ final class FileRules {
   /// F_SEAL_SEAL to F_SEAL_EXEC.
   private static final int SEALS = 0x3f;
 
+  private static final int MFD_HUGETLB = 4;
+
+  /// The logarithm of a huge page's size, above MFD_HUGE_SHIFT and MAP_HUGE_SHIFT.
+  private static final int HUGE_SIZES = 63 << 26;
+
   /// ESTABLISHED, SYN_SENT, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING.
   private static final int TCP_STATES =
       1 << 1 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 8 | 1 << 9 | 1 << 11;
@@ -175,6 +180,21 @@ final class FileRules {
     that(upTo(socket.getShutdown(), 3), "shutdown is beyond 3");
     that(!socket.getAccepted() || !socket.getAddress().isEmpty(), "accepted without an address");
     Rules.eachIs("waiting_ids", socket.getWaitingIdsList(), descriptions::contains);
+    Ascending messages = new Ascending(0);
+    each(
+        "attachments",
+        socket.getAttachmentsList(),
+        attachment -> {
+          messages.next("message", attachment.getMessage());
+          that(
+              attachment.getMessage() < socket.getReceiveQueueCount(),
+              "message is none of receive_queue");
+          // SCM_MAX_FD.
+          that(attachment.getDescriptionIdsCount() <= 253, "description_ids are more than 253");
+          Rules.eachIs(
+              "description_ids", attachment.getDescriptionIdsList(), descriptions::contains);
+          that(attachment.getPid() == 0 || Rules.isPid(attachment.getPid()), "pid is no pid");
+        });
     options(socket.getOptions());
   }
 
@@ -229,6 +249,10 @@ final class FileRules {
     that(object.getKind() != SharedObject.Kind.KIND_UNSPECIFIED, "kind is missing");
     that(object.getSize() >= 0, "size is beyond 63 bits");
     that((object.getSeals() & ~SEALS) == 0, "seals has unknown bits");
+    that(
+        object.getKind() != SharedObject.Kind.KIND_ANONYMOUS
+            || (object.getCreateFlags() & ~(MFD_HUGETLB | HUGE_SIZES)) == 0,
+        "create_flags of anonymous memory are not those of huge pages");
     that(upTo(object.getMode(), 0xffff), "mode has unknown bits");
     that(upTo(object.getMtimeNanos(), 999_999_999), "mtime_nanos is beyond a second");
   }

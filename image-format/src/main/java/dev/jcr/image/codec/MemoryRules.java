@@ -155,6 +155,9 @@ final class MemoryRules {
               "start is not page-aligned");
           previous[0] = guard.getEnd();
         });
+    if (vma.hasNumaPolicy()) {
+      Rules.in("numa_policy", vma.getNumaPolicy(), Rules::numaPolicy);
+    }
     that(
         vma.getObjectId() == 0 || files.object(vma.getObjectId()) != null,
         "object_id is of no object");

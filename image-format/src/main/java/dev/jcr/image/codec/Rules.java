@@ -1,6 +1,7 @@
 package dev.jcr.image.codec;
 
 import com.google.protobuf.ByteString;
+import dev.jcr.image.v1.NumaPolicy;
 import java.util.List;
 import java.util.function.Predicate;
 
@@ -11,6 +12,9 @@ final class Rules {
 
   /// PID_MAX_LIMIT of `<linux/threads.h>`.
   static final int MAX_PID = 1 << 22;
+
+  /// MPOL_F_STATIC_NODES, MPOL_F_RELATIVE_NODES, MPOL_F_NUMA_BALANCING.
+  private static final int NUMA_FLAGS = 7 << 13;
 
   private Rules() {}
 
@@ -75,6 +79,14 @@ final class Rules {
 
   static boolean between(int value, int min, int max) {
     return value >= min && value <= max;
+  }
+
+  /// MPOL_DEFAULT to MPOL_WEIGHTED_INTERLEAVE, and the mode flags; MAX_NUMNODES.
+  static void numaPolicy(NumaPolicy policy) throws Invalid {
+    that(
+        policy.getMode() != 0 && upTo(policy.getMode() & ~NUMA_FLAGS, 6),
+        "mode is none of <linux/mempolicy.h>");
+    that(policy.getNodesCount() <= 16, "nodes are more than 1024");
   }
 
   static boolean isPid(int value) {

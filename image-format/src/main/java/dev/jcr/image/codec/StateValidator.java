@@ -117,6 +117,7 @@ public final class StateValidator {
     that(isDirectory(identity.getRootDirectory()), "root_directory is not absolute");
     that(between(identity.getOomScoreAdj(), -1000, 1000), "oom_score_adj is beyond 1000");
     that(upTo(identity.getDumpable(), 2), "dumpable is beyond 2");
+    that(between(identity.getAutogroupNice(), -20, 19), "autogroup_nice is beyond -20 to 19");
     Ascending zombies = new Ascending(1);
     each(
         "zombies",

@@ -68,6 +68,13 @@ final class ThreadRules {
         });
     that(upTo(thread.getParentDeathSignal(), Rules.SIGNALS), "parent_death_signal is beyond 64");
     in("seccomp", thread.getSeccomp(), ThreadRules::seccomp);
+    if (thread.hasNumaPolicy()) {
+      in("numa_policy", thread.getNumaPolicy(), Rules::numaPolicy);
+    }
+    that(
+        upTo(thread.getScheduling().getClamp().getMinimum(), 1024)
+            && upTo(thread.getScheduling().getClamp().getMaximum(), 1024),
+        "scheduling.clamp is beyond 1024");
   }
 
   private static void seccomp(Seccomp seccomp) throws Invalid {

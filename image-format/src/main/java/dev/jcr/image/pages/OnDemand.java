@@ -27,6 +27,7 @@ public final class OnDemand {
   private static final int AARCH64_SP = 31;
   private static final int MAP_GROWSDOWN = 0x100;
   private static final int MAP_DROPPABLE = 8;
+  private static final int MAP_HUGETLB = 0x40000;
   private static final int PROT_MTE = 0x20;
 
   /// mlock(2), mlock2(2), wiped on fork, shadow stacks.
@@ -37,7 +38,7 @@ public final class OnDemand {
   /// Whether pages of a mapping may come later.
   public static boolean isAllowed(Vma vma) {
     return vma.getKind() == VmaKind.VMA_PRIVATE_ANONYMOUS
-        && (vma.getFlags() & (MAP_GROWSDOWN | MAP_DROPPABLE)) == 0
+        && (vma.getFlags() & (MAP_GROWSDOWN | MAP_DROPPABLE | MAP_HUGETLB)) == 0
         && (vma.getProtection() & PROT_MTE) == 0
         && vma.getGuardsCount() == 0
         && vma.getVmFlagsList().stream().noneMatch(EXCLUDED::contains);

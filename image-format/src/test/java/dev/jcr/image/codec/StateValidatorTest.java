@@ -5,16 +5,20 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.google.protobuf.ByteString;
 import dev.jcr.image.SampleStates;
+import dev.jcr.image.v1.Attachment;
 import dev.jcr.image.v1.Description;
 import dev.jcr.image.v1.InetSocket;
 import dev.jcr.image.v1.MessageQueue;
+import dev.jcr.image.v1.NumaPolicy;
 import dev.jcr.image.v1.PageKind;
 import dev.jcr.image.v1.PageRun;
 import dev.jcr.image.v1.PageSpace;
 import dev.jcr.image.v1.Pagemap;
 import dev.jcr.image.v1.ProcessState;
 import dev.jcr.image.v1.TcpConnection;
+import dev.jcr.image.v1.UnixSocket;
 import dev.jcr.image.v1.VmaKind;
+import java.util.Collections;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -27,6 +31,17 @@ class StateValidatorTest {
 
   private static Arguments refused(String problem, Consumer<ProcessState.Builder> change) {
     return Arguments.of(problem, change);
+  }
+
+  private static void attach(ProcessState.Builder state, Attachment.Builder attachment) {
+    state
+        .getFilesBuilder()
+        .getDescriptionsBuilder(3)
+        .setUnixSocket(
+            UnixSocket.newBuilder()
+                .setType(1)
+                .addReceiveQueue(ByteString.copyFromUtf8("x"))
+                .addAttachments(attachment));
   }
 
   static Stream<Arguments> everyRule() {
@@ -98,6 +113,34 @@ class StateValidatorTest {
                 s.getFilesBuilder()
                     .getDescriptionsBuilder(3)
                     .setMessageQueue(MessageQueue.newBuilder().setName("/a/b"))),
+        refused(
+            "files.descriptions[3].unix_socket.attachments[0].message is none",
+            s -> attach(s, Attachment.newBuilder().setMessage(1))),
+        refused(
+            "files.descriptions[3].unix_socket.attachments[0].description_ids[0] has",
+            s -> attach(s, Attachment.newBuilder().addDescriptionIds(999))),
+        refused(
+            "files.descriptions[3].unix_socket.attachments[0].pid is no pid",
+            s -> attach(s, Attachment.newBuilder().setPid(-1))),
+        refused(
+            "memory.vmas[0].numa_policy.mode is none",
+            s ->
+                s.getMemoryBuilder()
+                    .getVmasBuilder(0)
+                    .setNumaPolicy(NumaPolicy.newBuilder().setMode(7))),
+        refused(
+            "threads[0].numa_policy.nodes are more",
+            s ->
+                s.getThreadsBuilder(0)
+                    .setNumaPolicy(
+                        NumaPolicy.newBuilder()
+                            .setMode(1)
+                            .addAllNodes(Collections.nCopies(17, 1L)))),
+        refused(
+            "threads[0].scheduling.clamp is beyond",
+            s -> s.getThreadsBuilder(0).getSchedulingBuilder().getClampBuilder().setMaximum(1025)),
+        refused(
+            "identity.autogroup_nice is beyond", s -> s.getIdentityBuilder().setAutogroupNice(20)),
         refused("memory.brk is not", s -> s.getMemoryBuilder().setBrk(1)),
         refused(
             "memory.auxv is not",

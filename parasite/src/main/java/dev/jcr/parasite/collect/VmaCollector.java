@@ -23,6 +23,14 @@ import java.util.Set;
 /// /proc/PID/smaps as VMAs of the image.
 public final class VmaCollector {
   private static final String DELETED = " (deleted)";
+
+  /// Memory of MAP_ANONYMOUS | MAP_HUGETLB.
+  private static final String HUGE_ANONYMOUS = "/anon_hugepage (deleted)";
+
+  /// With the logarithm of the page size from bit MAP_HUGE_SHIFT on.
+  public static final int MAP_HUGETLB = 0x40000;
+
+  private static final int MAP_HUGE_SHIFT = 26;
   private static final int MAP_GROWSDOWN = 0x100;
   private static final int MAP_NORESERVE = 0x4000;
   private static final int MAP_DROPPABLE = 0x08;
@@ -43,8 +51,6 @@ public final class VmaCollector {
   /// VmFlags that nobody can put back, with the reason.
   private static final Map<String, String> REFUSED =
       Map.of(
-          "ht",
-          "huge TLB pages are not supported yet",
           "um",
           "it is registered with a userfaultfd",
           "ui",
@@ -107,6 +113,9 @@ public final class VmaCollector {
       if (reason.isEmpty()) {
         reason = unsupportedPath(mapping);
       }
+      if (reason.isEmpty() && mapping.protectionKey() != 0) {
+        reason = Optional.of("it has a protection key, not supported yet");
+      }
       reason.ifPresent(
           text -> problems.add(new Problem("vma", object, text, "unmap it before the dump")));
     }
@@ -127,16 +136,28 @@ public final class VmaCollector {
     if (path.startsWith("socket:")) {
       return Optional.of("mappings of sockets are not supported");
     }
+    boolean ownObject = path.equals(HUGE_ANONYMOUS) || path.startsWith("/memfd:");
+    if (isHuge(mapping) && !ownObject) {
+      return Optional.of("huge TLB pages of a file or a System V segment are not supported yet");
+    }
     if (path.startsWith("/secretmem")) {
       return Optional.of("secret memory (memfd_secret) cannot be read");
     }
     return Optional.empty();
   }
 
-  /// Shared anonymous memory, memfds, deleted files: content without a path.
+  private static boolean isHuge(Smaps mapping) {
+    return mapping.vmFlags().contains("ht");
+  }
+
+  /// Shared anonymous memory, memfds, deleted files: content without a path. Private memory of huge
+  /// pages has a file in the kernel too, but its content is its own.
   public static boolean isObject(Smaps mapping) {
+    boolean privateHuge =
+        mapping.path().equals(HUGE_ANONYMOUS) && mapping.permissions().charAt(3) == 'p';
     // The first System V segment has inode 0.
     return mapping.path().endsWith(DELETED)
+        && !privateHuge
         && (mapping.inode() != 0 || mapping.path().startsWith("/SYSV"));
   }
 
@@ -168,7 +189,7 @@ public final class VmaCollector {
                     | (permissions.charAt(2) == 'x' ? 4 : 0)
                     | (mapping.vmFlags().contains("bt") ? PROT_BTI : 0)
                     | (mapping.vmFlags().contains("mt") ? PROT_MTE : 0))
-            .setFlags(flags(mapping.vmFlags()))
+            .setFlags(flags(mapping))
             .setProtectionKey(mapping.protectionKey());
     mapping.vmFlags().stream().filter(KEPT::contains).sorted().forEach(vma::addVmFlags);
     String path = mapping.path();
@@ -183,6 +204,9 @@ public final class VmaCollector {
     }
     if (isObject(mapping)) {
       return object(vma, mapping, objects);
+    }
+    if (path.equals(HUGE_ANONYMOUS)) {
+      return vma.setKind(VmaKind.VMA_PRIVATE_ANONYMOUS).build();
     }
     if (mapping.inode() == 0) {
       if (path.startsWith("[anon:")) {
@@ -257,14 +281,18 @@ public final class VmaCollector {
             .equals(next.toBuilder().setEnd(0).setStart(0).setOffset(0).build());
   }
 
-  private static int flags(List<String> vmFlags) {
+  private static int flags(Smaps mapping) {
     int flags = 0;
-    for (String flag : vmFlags) {
+    for (String flag : mapping.vmFlags()) {
       flags |=
           switch (flag) {
             case "gd" -> MAP_GROWSDOWN;
             case "nr" -> MAP_NORESERVE;
             case "dp" -> MAP_DROPPABLE;
+            case "ht" ->
+                MAP_HUGETLB
+                    | Long.numberOfTrailingZeros(mapping.kernelPageSizeKb() * 1024)
+                        << MAP_HUGE_SHIFT;
             default -> 0;
           };
     }

@@ -63,6 +63,7 @@ public final class Fcntl {
   public static final int KCMP_EPOLL_TFD = 7;
 
   public static final int EPOLL_CTL_ADD = 1;
+  public static final int EPOLL_CTL_MOD = 3;
   public static final int EPOLL_CLOEXEC = 0x80000;
   public static final int EFD_SEMAPHORE = 1;
   public static final int TFD_TIMER_ABSTIME = 1;

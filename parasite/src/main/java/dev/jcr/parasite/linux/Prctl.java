@@ -40,5 +40,8 @@ public final class Prctl {
   public static final int CAP_AMBIENT_RAISE = 2;
   public static final int CAP_AMBIENT_CLEAR_ALL = 4;
 
+  public static final int SCHED_CORE = 62;
+  public static final int SCHED_CORE_GET = 0;
+
   private Prctl() {}
 }

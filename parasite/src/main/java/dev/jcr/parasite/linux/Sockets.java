@@ -32,6 +32,7 @@ public final class Sockets {
   public static final int MSG_TRUNC = 0x20;
   public static final int MSG_DONTWAIT = 0x40;
   public static final int MSG_EOR = 0x80;
+  public static final int MSG_CMSG_CLOEXEC = 0x40000000;
   public static final int MSG_NOSIGNAL = 0x4000;
 
   public static final int SOL_SOCKET = 1;
@@ -74,6 +75,11 @@ public final class Sockets {
   public static final int SO_INCOMING_CPU = 49;
   public static final int SO_ZEROCOPY = 60;
   public static final int SO_BUF_LOCK = 72;
+  public static final int SO_PASSPIDFD = 76;
+  public static final int SO_PASSRIGHTS = 83;
+  public static final int SCM_RIGHTS = 1;
+  public static final int SCM_CREDENTIALS = 2;
+  public static final int SCM_PIDFD = 4;
   public static final int SOCK_SNDBUF_LOCK = 1;
   public static final int SOCK_RCVBUF_LOCK = 2;
 

@@ -1,6 +1,5 @@
 package dev.jcr.parasite.linux;
 
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
@@ -31,32 +30,19 @@ public record UnixDiag(
     int sendQueue,
     int shutdown) {
 
-  private static final int BUFFER = 32 * 1024;
-  private static final int HEADER = 16;
-  private static final int REQUEST = HEADER + 24;
+  private static final int HEADER = DiagSocket.HEADER;
+  private static final int REQUEST = 24;
   private static final int MESSAGE = HEADER + 16;
 
   /// Asks in jcr's own network namespace; empty when no unix socket there has this inode.
   public static Optional<UnixDiag> of(long inode) throws SyscallException {
-    try (Fd netlink =
-            new Fd(
-                (int)
-                    Kernel.call(
-                        "open a sock_diag socket",
-                        Syscall.SOCKET,
-                        Sockets.AF_NETLINK,
-                        Sockets.SOCK_RAW | Sockets.SOCK_CLOEXEC,
-                        Sockets.NETLINK_SOCK_DIAG));
-        Arena arena = Arena.ofConfined()) {
-      MemorySegment buffer = arena.allocate(BUFFER, 8);
-      // struct nlmsghdr, struct unix_diag_req
-      buffer.set(ValueLayout.JAVA_INT, 0, REQUEST);
-      buffer.set(ValueLayout.JAVA_SHORT, 4, (short) Sockets.SOCK_DIAG_BY_FAMILY);
-      buffer.set(ValueLayout.JAVA_SHORT, 6, (short) Sockets.NLM_F_REQUEST);
-      buffer.set(ValueLayout.JAVA_BYTE, HEADER, (byte) Sockets.AF_UNIX);
-      buffer.set(ValueLayout.JAVA_INT, HEADER + 4, -1);
-      buffer.set(ValueLayout.JAVA_INT, HEADER + 8, (int) inode);
-      buffer.set(
+    try (DiagSocket diag = new DiagSocket("a unix socket")) {
+      // struct unix_diag_req
+      MemorySegment request = diag.request(REQUEST);
+      request.set(ValueLayout.JAVA_BYTE, HEADER, (byte) Sockets.AF_UNIX);
+      request.set(ValueLayout.JAVA_INT, HEADER + 4, -1);
+      request.set(ValueLayout.JAVA_INT, HEADER + 8, (int) inode);
+      request.set(
           ValueLayout.JAVA_INT,
           HEADER + 12,
           Sockets.UDIAG_SHOW_NAME
@@ -65,25 +51,18 @@ public record UnixDiag(
               | Sockets.UDIAG_SHOW_ICONS
               | Sockets.UDIAG_SHOW_RQLEN);
       // cookie: any
-      buffer.set(ValueLayout.JAVA_LONG, HEADER + 16, -1);
-      Kernel.call(
-          "ask about a unix socket", Syscall.SENDTO, netlink.number(), buffer.address(), REQUEST);
-      long length =
-          Kernel.call(
-              "read about a unix socket",
-              Syscall.RECVFROM,
-              netlink.number(),
-              buffer.address(),
-              BUFFER);
-      int type = Short.toUnsignedInt(buffer.get(ValueLayout.JAVA_SHORT, 4));
+      request.set(ValueLayout.JAVA_LONG, HEADER + 16, -1);
+      diag.ask(request, 0);
+      MemorySegment answer = diag.answer();
+      int type = Short.toUnsignedInt(answer.get(ValueLayout.JAVA_SHORT, 4));
       if (type == Sockets.NLMSG_ERROR) {
-        int error = -buffer.get(ValueLayout.JAVA_INT, HEADER);
+        int error = -answer.get(ValueLayout.JAVA_INT, HEADER);
         if (error == Errno.ENOENT) {
           return Optional.empty();
         }
         throw new SyscallException("ask about a unix socket", Syscall.RECVFROM, error);
       }
-      return Optional.of(parse(buffer.asSlice(0, Math.min(length, BUFFER))));
+      return Optional.of(parse(answer));
     }
   }
 

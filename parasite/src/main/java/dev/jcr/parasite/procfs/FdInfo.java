@@ -154,6 +154,11 @@ public record FdInfo(
     return first("Pid").map(value -> new Scan(value).integer());
   }
 
+  /// How many descriptors are on their way to this unix socket; 0 for any other file.
+  public int passedDescriptors() {
+    return first("scm_fds").map(value -> new Scan(value).integer()).orElse(0);
+  }
+
   /// Watches of an inotify instance, raw.
   public List<String> inotify() {
     return extra.getOrDefault("inotify", List.of());

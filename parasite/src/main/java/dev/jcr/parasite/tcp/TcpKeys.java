@@ -1,12 +1,9 @@
 package dev.jcr.parasite.tcp;
 
-import dev.jcr.parasite.linux.Fd;
+import dev.jcr.parasite.linux.DiagSocket;
 import dev.jcr.parasite.linux.FdCalls;
-import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Sockets;
-import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.HashSet;
@@ -15,11 +12,10 @@ import java.util.Set;
 /// Which TCP sockets sign their packets: TCP_MD5SIG (RFC 2385), which only sock_diag(7) tells, and
 /// TCP_AO (RFC 5925).
 public final class TcpKeys {
-  private static final int BUFFER = 64 * 1024;
-  private static final int HEADER = 16;
+  private static final int HEADER = DiagSocket.HEADER;
 
   /// struct inet_diag_req_v2 and struct inet_diag_msg, `<linux/inet_diag.h>`; its inode.
-  private static final int REQUEST = HEADER + 56;
+  private static final int REQUEST = 56;
 
   private static final int MESSAGE = HEADER + 72;
   private static final int INODE = HEADER + 68;
@@ -42,61 +38,39 @@ public final class TcpKeys {
   public static Set<Long> signing() throws SyscallException {
     Set<Long> inodes = new HashSet<>();
     for (int family : new int[] {Sockets.AF_INET, Sockets.AF_INET6}) {
-      try (Fd netlink =
-              new Fd(
-                  (int)
-                      Kernel.call(
-                          "open a sock_diag socket",
-                          Syscall.SOCKET,
-                          Sockets.AF_NETLINK,
-                          Sockets.SOCK_RAW | Sockets.SOCK_CLOEXEC,
-                          Sockets.NETLINK_SOCK_DIAG));
-          Arena arena = Arena.ofConfined()) {
-        ask(netlink, arena.allocate(BUFFER, 8), family);
-        collect(netlink, arena.allocate(BUFFER, 8), inodes);
+      try (DiagSocket diag = new DiagSocket("TCP sockets")) {
+        MemorySegment request = diag.request(REQUEST);
+        request.set(ValueLayout.JAVA_BYTE, HEADER, (byte) family);
+        request.set(ValueLayout.JAVA_BYTE, HEADER + 1, (byte) Sockets.IPPROTO_TCP);
+        // 1 << INET_DIAG_INFO - 1: without it the kernel leaves the keys out.
+        request.set(ValueLayout.JAVA_BYTE, HEADER + 2, (byte) 2);
+        // All states.
+        request.set(ValueLayout.JAVA_INT, HEADER + 4, -1);
+        diag.ask(request, Sockets.NLM_F_DUMP);
+        while (collect(diag.answer(), inodes)) {
+          // The rest comes in more answers.
+        }
       }
     }
     return inodes;
   }
 
-  private static void ask(Fd netlink, MemorySegment request, int family) throws SyscallException {
-    request.set(ValueLayout.JAVA_INT, 0, REQUEST);
-    request.set(ValueLayout.JAVA_SHORT, 4, (short) Sockets.SOCK_DIAG_BY_FAMILY);
-    request.set(ValueLayout.JAVA_SHORT, 6, (short) (Sockets.NLM_F_REQUEST | Sockets.NLM_F_DUMP));
-    request.set(ValueLayout.JAVA_BYTE, HEADER, (byte) family);
-    request.set(ValueLayout.JAVA_BYTE, HEADER + 1, (byte) Sockets.IPPROTO_TCP);
-    // 1 << INET_DIAG_INFO - 1: without it the kernel leaves the keys out.
-    request.set(ValueLayout.JAVA_BYTE, HEADER + 2, (byte) 2);
-    // All states.
-    request.set(ValueLayout.JAVA_INT, HEADER + 4, -1);
-    Kernel.call(
-        "ask about TCP sockets", Syscall.SENDTO, netlink.number(), request.address(), REQUEST);
-  }
-
-  private static void collect(Fd netlink, MemorySegment buffer, Set<Long> inodes)
-      throws SyscallException {
-    while (true) {
-      long length =
-          Kernel.call(
-              "read about TCP sockets",
-              Syscall.RECVFROM,
-              netlink.number(),
-              buffer.address(),
-              BUFFER);
-      long at = 0;
-      while (at + HEADER <= length) {
-        int size = buffer.get(ValueLayout.JAVA_INT, at);
-        int type = Short.toUnsignedInt(buffer.get(ValueLayout.JAVA_SHORT, at + 4));
-        if (type == Sockets.NLMSG_DONE || type == Sockets.NLMSG_ERROR || size < HEADER) {
-          return;
-        }
-        long end = Math.min(at + size, length);
-        if (end - at >= MESSAGE && isSigning(buffer, at + MESSAGE, end)) {
-          inodes.add(Integer.toUnsignedLong(buffer.get(ValueLayout.JAVA_INT, at + INODE)));
-        }
-        at += (size + 3L) & ~3L;
+  /// False at the last one.
+  private static boolean collect(MemorySegment answer, Set<Long> inodes) {
+    long at = 0;
+    while (at + HEADER <= answer.byteSize()) {
+      int size = answer.get(ValueLayout.JAVA_INT, at);
+      int type = Short.toUnsignedInt(answer.get(ValueLayout.JAVA_SHORT, at + 4));
+      if (type == Sockets.NLMSG_DONE || type == Sockets.NLMSG_ERROR || size < HEADER) {
+        return false;
       }
+      long end = Math.min(at + size, answer.byteSize());
+      if (end - at >= MESSAGE && isSigning(answer, at + MESSAGE, end)) {
+        inodes.add(Integer.toUnsignedLong(answer.get(ValueLayout.JAVA_INT, at + INODE)));
+      }
+      at += (size + 3L) & ~3L;
     }
+    return true;
   }
 
   private static boolean isSigning(MemorySegment buffer, long from, long end) {

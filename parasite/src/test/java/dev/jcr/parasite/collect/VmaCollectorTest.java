@@ -167,7 +167,7 @@ class VmaCollectorTest {
 
   @ParameterizedTest
   @CsvSource({
-    "ht, huge TLB pages are not supported yet",
+    "ht, huge TLB pages of a file or a System V segment are not supported yet",
     "um, it is registered with a userfaultfd",
     "ui, it is registered with a userfaultfd",
     "ss, shadow stacks are not supported yet",

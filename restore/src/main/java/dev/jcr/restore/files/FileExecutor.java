@@ -2,8 +2,6 @@ package dev.jcr.restore.files;
 
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
-import dev.jcr.image.v1.Arch;
-import dev.jcr.image.v1.EpollTarget;
 import dev.jcr.image.v1.EventFd;
 import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.FileLock;
@@ -50,6 +48,7 @@ public final class FileExecutor implements AutoCloseable {
   private final Pipes pipes;
   private final SocketMaker sockets;
   private final Terminals terminals;
+  private final Epolls epolls;
   private final boolean foreground;
 
   /// @param workingDirectory of the process, from which relative socket names are bound
@@ -61,6 +60,7 @@ public final class FileExecutor implements AutoCloseable {
     this.pipes = new Pipes(inside);
     this.sockets = new SocketMaker(inside, workingDirectory);
     this.terminals = new Terminals(inside);
+    this.epolls = new Epolls(inside);
     this.foreground = foreground;
     raiseLimit(files);
     inside.require(
@@ -89,6 +89,11 @@ public final class FileExecutor implements AutoCloseable {
         throw Inside.failure("raise the limit of open files to " + needed + " (ulimit -n)", result);
       }
     }
+  }
+
+  /// What could not be made as it was, without harm.
+  public List<String> notes() {
+    return epolls.notes();
   }
 
   public void run(List<FileStep> steps) throws CheckpointException {
@@ -155,6 +160,8 @@ public final class FileExecutor implements AutoCloseable {
           sockets.pair(first, a, second, b);
       case FileStep.MakeUnixConnection(var server, var a, var client, var b, int listenerId) ->
           sockets.accepted(server, a, client, b, listenerId);
+      case FileStep.FillUnixQueues(var first, var a, var second, var b) ->
+          sockets.complete(first, a, second, b);
       case FileStep.ConnectUnixSocket(int id, var listener) ->
           sockets.connect(inside.of(id), listener.getAddress());
       case FileStep.MakeUnixSocket(int id, var socket, int flags) ->
@@ -199,7 +206,7 @@ public final class FileExecutor implements AutoCloseable {
               "install fd " + fd, Syscall.DUP3, inside.of(id), fd, closeOnExec ? Fd.O_CLOEXEC : 0);
       case FileStep.CloseDescriptor(int fd) -> inside.close(fd);
       case FileStep.AddEpollTarget(int epollId, var target, int occupant) ->
-          watch(epollId, target, occupant);
+          epolls.add(epollId, target, occupant);
       case FileStep.SetFlags(int fd, int flags, var owner) -> setFlags(fd, flags, owner);
       case FileStep.CloseTemporary _ ->
           inside.require(
@@ -333,67 +340,6 @@ public final class FileExecutor implements AutoCloseable {
       if (opened != fd) {
         inside.require("install fd " + fd, Syscall.DUP3, opened, fd, 0);
         inside.close(opened);
-      }
-    }
-  }
-
-  private void watch(int epollId, EpollTarget target, int occupant) throws CheckpointException {
-    int watched = inside.of(target.getDescriptionId());
-    int number = target.getFd();
-    boolean there = occupant == target.getDescriptionId();
-    // A registration goes by file and number. Where another file, or none, has the number now, the
-    // right one takes it for the moment.
-    boolean closeOnExec = false;
-    if (!there) {
-      closeOnExec =
-          occupant != 0
-              && inside.calls().call(Syscall.FCNTL, number, Fcntl.F_GETFD) == Fcntl.FD_CLOEXEC;
-      inside.require("lend fd " + number, Syscall.DUP3, watched, number, Fd.O_CLOEXEC);
-    }
-    // struct epoll_event: packed on x86_64 only.
-    boolean packed = Kernel.HOST != Arch.ARCH_AARCH64;
-    int data = packed ? 4 : 8;
-    byte[] event = new byte[data + 8];
-    for (int i = 0; i < 4; i++) {
-      event[i] = (byte) (target.getEvents() >>> (8 * i));
-    }
-    for (int i = 0; i < 8; i++) {
-      event[data + i] = (byte) (target.getData() >>> (8 * i));
-    }
-    inside.put(event);
-    long result =
-        inside
-            .calls()
-            .call(
-                Syscall.EPOLL_CTL,
-                inside.of(epollId),
-                Fcntl.EPOLL_CTL_ADD,
-                number,
-                inside.scratch());
-    if (result == -Errno.EPERM) {
-      // Only one that came from outside can have become a file or /dev/null.
-      throw new CheckpointException(
-          Outcome.FAILED,
-          "cannot watch fd "
-              + number
-              + " with an epoll: "
-              + Errno.describe(Errno.EPERM)
-              + "; the process was waiting for it, so give jcr a terminal or a pipe as fd "
-              + number);
-    }
-    if (Kernel.isError(result)) {
-      throw Inside.failure("watch fd " + number + " with an epoll", result);
-    }
-    if (!there) {
-      if (occupant == 0) {
-        inside.close(number);
-      } else {
-        inside.require(
-            "give fd " + number + " back",
-            Syscall.DUP3,
-            inside.of(occupant),
-            number,
-            closeOnExec ? Fd.O_CLOEXEC : 0);
       }
     }
   }

@@ -16,6 +16,7 @@ import dev.jcr.image.v1.UnixSocket;
 import dev.jcr.parasite.linux.Fcntl;
 import dev.jcr.parasite.linux.OpenFlags;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
@@ -92,6 +93,7 @@ public record FilePlan(
     private final Map<Integer, Terminal> terminals = new HashMap<>();
     private final List<FileStep> make = new ArrayList<>();
     private final List<FileStep> connections = new ArrayList<>();
+    private final List<FileStep> queues = new ArrayList<>();
     private final List<FileStep> watches = new ArrayList<>();
     private final List<FileStep> last = new ArrayList<>();
     private final List<FileStep> timers = new ArrayList<>();
@@ -138,6 +140,7 @@ public record FilePlan(
       pipes();
       socketpairs();
       terminals();
+      make.addAll(queues);
       install();
       epollTargets();
       settings();
@@ -290,14 +293,15 @@ public record FilePlan(
         }
         if (socket.getPeerClosed()) {
           UnixSocket gone = UnixSocket.newBuilder().setType(socket.getType()).build();
-          make.add(pair(end(description), socket, Optional.empty(), gone));
+          pair(end(description), socket, Optional.empty(), gone);
         } else if (socket.getPeerId() != 0 && peer != null) {
           done.add(socket.getPeerId());
           Optional<FileStep.End> other = Optional.of(end(peer));
-          make.add(
-              peer.getUnixSocket().getAccepted()
-                  ? pair(end(peer), peer.getUnixSocket(), Optional.of(end(description)), socket)
-                  : pair(end(description), socket, other, peer.getUnixSocket()));
+          if (peer.getUnixSocket().getAccepted()) {
+            pair(end(peer), peer.getUnixSocket(), Optional.of(end(description)), socket);
+          } else {
+            pair(end(description), socket, other, peer.getUnixSocket());
+          }
         }
       }
       // Behind those that were accepted.
@@ -308,11 +312,13 @@ public record FilePlan(
       }
     }
 
-    private FileStep pair(
+    private void pair(
         FileStep.End first, UnixSocket a, Optional<FileStep.End> second, UnixSocket b) {
-      return a.getAccepted()
-          ? new FileStep.MakeUnixConnection(first, a, second, b, listener(a))
-          : new FileStep.MakeSocketpair(first, a, second, b);
+      make.add(
+          a.getAccepted()
+              ? new FileStep.MakeUnixConnection(first, a, second, b, listener(a))
+              : new FileStep.MakeSocketpair(first, a, second, b));
+      queues.add(new FileStep.FillUnixQueues(first, a, second, b));
     }
 
     /// The listening socket by which one was accepted; 0 when it, or its name, is gone.
@@ -375,7 +381,10 @@ public record FilePlan(
 
     private void epollTargets() {
       for (Description description : files.getDescriptionsList()) {
-        for (EpollTarget target : description.getEpoll().getTargetsList()) {
+        // Those that have fired first: they are made to fire again while nothing else can.
+        List<EpollTarget> targets = new ArrayList<>(description.getEpoll().getTargetsList());
+        targets.sort(Comparator.comparing(target -> !Epolls.isSpent(target)));
+        for (EpollTarget target : targets) {
           make.add(
               new FileStep.AddEpollTarget(
                   description.getId(), target, byFd.getOrDefault(target.getFd(), 0)));

@@ -1,5 +1,6 @@
 package dev.jcr.restore.files;
 
+import dev.jcr.image.v1.Attachment;
 import dev.jcr.image.v1.CharacterDevice;
 import dev.jcr.image.v1.EpollTarget;
 import dev.jcr.image.v1.EventFd;
@@ -168,9 +169,7 @@ public sealed interface FileStep {
       implements FileStep {
     @Override
     public String describe() {
-      return "make a socketpair with "
-          + (a.getReceiveQueueCount() + b.getReceiveQueueCount())
-          + " messages in it";
+      return "make a socketpair";
     }
   }
 
@@ -181,11 +180,24 @@ public sealed interface FileStep {
       implements FileStep {
     @Override
     public String describe() {
-      return "accept a unix connection at "
-          + Addresses.unix(a.getAddress())
-          + " with "
-          + (a.getReceiveQueueCount() + b.getReceiveQueueCount())
-          + " messages in it";
+      return "accept a unix connection at " + Addresses.unix(a.getAddress());
+    }
+  }
+
+  /// What waits to be read in two connected sockets, their ends that are shut down, and their
+  /// flags: when all descriptions are there, since messages may have some with them.
+  record FillUnixQueues(End first, UnixSocket a, Optional<End> second, UnixSocket b)
+      implements FileStep {
+    @Override
+    public String describe() {
+      int descriptors = 0;
+      for (UnixSocket socket : List.of(a, b)) {
+        for (Attachment attachment : socket.getAttachmentsList()) {
+          descriptors += attachment.getDescriptionIdsCount();
+        }
+      }
+      return "put %d messages with %d descriptors into unix sockets"
+          .formatted(a.getReceiveQueueCount() + b.getReceiveQueueCount(), descriptors);
     }
   }
 

@@ -3,6 +3,7 @@ package dev.jcr.restore.files;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.v1.SharedObject;
+import dev.jcr.parasite.collect.VmaCollector;
 import dev.jcr.parasite.host.HostFacts;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Fcntl;
@@ -24,6 +25,7 @@ import java.util.regex.Pattern;
 
 /// Shared objects in the new process: made empty, filled by jcr, opened and mapped by the process.
 final class Objects {
+  private static final int MAP_NORESERVE = 0x4000;
   private static final int PROT_READ_WRITE = 3;
   private static final int MAP_SHARED_ANONYMOUS = 0x21;
   private static final int PERMISSIONS = 07777;
@@ -201,16 +203,23 @@ final class Objects {
   /// opened by /proc/PID/map_files.
   private int anonymous(SharedObject object) throws CheckpointException {
     long size = wholePages(object);
+    int huge =
+        (object.getCreateFlags() & Fcntl.MFD_HUGETLB) == 0
+            ? 0
+            : (object.getCreateFlags() & ~Fcntl.MFD_HUGETLB)
+                | VmaCollector.MAP_HUGETLB
+                | MAP_NORESERVE;
     long address =
         inside
             .calls()
             .require(
-                "map " + size + " bytes of shared memory",
+                "map %d bytes of %s"
+                    .formatted(size, huge == 0 ? "shared memory" : "huge TLB pages"),
                 Syscall.MMAP,
                 0,
                 size,
                 PROT_READ_WRITE,
-                MAP_SHARED_ANONYMOUS,
+                MAP_SHARED_ANONYMOUS | huge,
                 -1,
                 0);
     String path = "/proc/" + inside.pid() + "/map_files/%x-%x".formatted(address, address + size);

@@ -27,7 +27,6 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
 import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 
@@ -39,10 +38,12 @@ final class SocketMaker implements AutoCloseable {
   private static final int RECEIVING = 1;
   private static final int SENDING = 2;
   private static final int POLLIN = 1;
-  private static final int ROOMY = 16 << 20;
 
   private final Inside inside;
   private final String workingDirectory;
+
+  /// Ends to be closed when what they sent is in the queue of the other, by the other's id.
+  private final Map<Integer, Integer> closedEnds = new HashMap<>();
 
   /// jcr's descriptors of connections that are not started yet.
   private final Map<Integer, Fd> connections = new HashMap<>();
@@ -66,7 +67,6 @@ final class SocketMaker implements AutoCloseable {
     int fdB = second.isPresent() ? inside.hold(second.get().id(), fds[1]) : inside.lift(fds[1]);
     try (Fd localA = inside.local(fdA);
         Fd localB = inside.local(fdB)) {
-      // Messages carry the sender's credentials when the receiver has asked for them before.
       options(localA, a.getOptions());
       options(localB, b.getOptions());
       name(fdA, a);
@@ -74,7 +74,9 @@ final class SocketMaker implements AutoCloseable {
         name(fdB, b);
       }
     }
-    complete(fdA, first, a, fdB, second, b);
+    if (second.isEmpty()) {
+      closedEnds.put(first.id(), fdB);
+    }
   }
 
   /// Connects to a listening socket, of the image or (0) made for this, and accepts.
@@ -114,7 +116,9 @@ final class SocketMaker implements AutoCloseable {
       options(localA, a.getOptions());
       options(localB, b.getOptions());
     }
-    complete(fdA, server, a, fdB, client, b);
+    if (client.isEmpty()) {
+      closedEnds.put(server.id(), fdB);
+    }
   }
 
   /// A listening socket by the name of one that it is to accept.
@@ -148,18 +152,19 @@ final class SocketMaker implements AutoCloseable {
   }
 
   /// Queues, filters and flags of two connected sockets; without a second one, its end is closed.
-  private void complete(
-      int fdA,
-      FileStep.End first,
-      UnixSocket a,
-      int fdB,
-      Optional<FileStep.End> second,
-      UnixSocket b)
+  void complete(FileStep.End first, UnixSocket a, Optional<FileStep.End> second, UnixSocket b)
       throws CheckpointException {
+    int fdA = inside.of(first.id());
+    Integer closed = closedEnds.remove(first.id());
+    int fdB = second.isPresent() ? inside.of(second.get().id()) : closed == null ? -1 : closed;
+    UnixFiller filler = new UnixFiller(inside);
     try (Fd localA = inside.local(fdA);
         Fd localB = inside.local(fdB)) {
-      fill(fdB, localB, a.getReceiveQueueList(), b.getOptions());
-      fill(fdA, localA, b.getReceiveQueueList(), a.getOptions());
+      filler.fill(fdB, localB, localA, a);
+      filler.fill(fdA, localA, localB, b);
+      // What filling has changed.
+      options(localA, a.getOptions());
+      options(localB, b.getOptions());
       filter(localA, a.getOptions());
       filter(localB, b.getOptions());
       if (second.isPresent()) {
@@ -487,46 +492,6 @@ final class SocketMaker implements AutoCloseable {
     }
     if ((how & SENDING) != 0) {
       Kernel.raw(Syscall.SHUTDOWN, local.number(), Sockets.SHUT_WR);
-    }
-  }
-
-  /// Sends what waits at the other end.
-  private void fill(int fd, Fd local, List<ByteString> messages, SocketOptions options)
-      throws CheckpointException {
-    if (messages.isEmpty()) {
-      return;
-    }
-    // Room for all at once, whatever pieces it came in; the real limit is put back.
-    FdCalls.setSocketInt(local.number(), Sockets.SOL_SOCKET, Sockets.SO_SNDBUFFORCE, ROOMY);
-    int flags = Sockets.MSG_DONTWAIT | Sockets.MSG_NOSIGNAL;
-    for (ByteString message : messages) {
-      long done = 0;
-      do {
-        long count;
-        if (message.size() <= inside.calls().scratchSize()) {
-          inside.put(message.substring((int) done).toByteArray());
-          count =
-              inside
-                  .calls()
-                  .call(Syscall.SENDTO, fd, inside.scratch(), message.size() - done, flags, 0, 0);
-        } else {
-          count = send(local, message.substring((int) done), flags);
-        }
-        if (Kernel.isError(count)) {
-          throw Inside.failure(
-              "put a message of " + message.size() + " bytes into a socket", count);
-        }
-        done += count;
-      } while (done < message.size());
-    }
-    buffers(local, options);
-  }
-
-  private static long send(Fd local, ByteString message, int flags) {
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment bytes = arena.allocateFrom(ValueLayout.JAVA_BYTE, message.toByteArray());
-      return Kernel.raw(
-          Syscall.SENDTO, local.number(), bytes.address(), bytes.byteSize(), flags, 0, 0);
     }
   }
 

@@ -10,9 +10,11 @@ import dev.jcr.image.pages.Ranges;
 import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.GuardRange;
 import dev.jcr.image.v1.Memory;
+import dev.jcr.image.v1.NumaPolicy;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.VmaKind;
 import dev.jcr.parasite.arch.Machine;
+import dev.jcr.parasite.collect.NumaPolicies;
 import dev.jcr.parasite.collect.VmaCollector;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Fd;
@@ -205,7 +207,29 @@ public final class AddressSpace {
           result == -Errno.EPERM || result == -Errno.EACCES ? Outcome.PERMISSION : Outcome.FAILED,
           "cannot map 0x%x-0x%x%s: %s"
               .formatted(
-                  start, end, vma.hasFile() ? " of " + vma.getFile().getPath() : "", reason));
+                  start,
+                  end,
+                  vma.hasFile() ? " of " + vma.getFile().getPath() : "",
+                  reason
+                      + ((vma.getFlags() & VmaCollector.MAP_HUGETLB) != 0
+                          ? "; it needs free huge TLB pages (vm.nr_hugepages)"
+                          : "")));
+    }
+    if (vma.hasNumaPolicy()) {
+      // Before the contents, which take their pages by it.
+      NumaPolicy policy = vma.getNumaPolicy();
+      try (Arena arena = Arena.ofConfined()) {
+        process.write(process.scratch(), arena.allocateFrom(JAVA_BYTE, NumaPolicies.mask(policy)));
+      }
+      process.require(
+          "set the NUMA policy of 0x%x-0x%x (this host must have its nodes)".formatted(start, end),
+          Syscall.MBIND,
+          start,
+          length,
+          policy.getMode(),
+          policy.getNodesCount() == 0 ? 0 : process.scratch(),
+          NumaPolicies.maskBits(policy),
+          0);
     }
     smallPages(vma, start, end);
   }

@@ -62,7 +62,7 @@ public final class MappingProof {
   private static List<Vma> provable(List<Vma> vmas) {
     return vmas.stream()
         .map(vma -> {
-          Vma.Builder copy = vma.toBuilder().clearGuards();
+          Vma.Builder copy = vma.toBuilder().clearGuards().clearNumaPolicy();
           if (vma.getObjectId() != 0) {
             copy.setObjectId(ANY_OBJECT);
           }

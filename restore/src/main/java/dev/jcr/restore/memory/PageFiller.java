@@ -13,7 +13,10 @@ import dev.jcr.image.v1.SharedObject;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.VmaKind;
 import dev.jcr.parasite.collect.VmaCollector;
+import dev.jcr.parasite.linux.Fcntl;
 import dev.jcr.parasite.linux.Fd;
+import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.remote.ProcessMemory;
 import java.lang.foreign.MemorySegment;
@@ -32,6 +35,9 @@ public final class PageFiller {
   private static final int THREADS = 2;
   private static final int PROCESS_SPACE = 0;
   private static final int PROT_READ = 1;
+  private static final int PROT_READ_WRITE = 3;
+  private static final int MAP_SHARED = 1;
+  private static final int MAP_NORESERVE = 0x4000;
 
   /// IOV_MAX.
   private static final int MOST_RANGES = 1024;
@@ -170,6 +176,31 @@ public final class PageFiller {
   /// Writes the stored pages of a shared object into its file. The last page may reach beyond the
   /// end; the file does not grow.
   public void fillObject(SharedObject object, Fd fd) throws CheckpointException {
+    if ((object.getCreateFlags() & Fcntl.MFD_HUGETLB) != 0) {
+      fillHuge(object, fd);
+      return;
+    }
+    forEachPart(
+        object,
+        (start, content) -> {
+          long inside = Math.min(content.byteSize(), object.getSize() - start);
+          try {
+            if (inside > 0) {
+              fd.writeFully(content.asSlice(0, inside), start);
+            }
+          } catch (SyscallException e) {
+            throw cannotFill(object, e);
+          }
+        });
+  }
+
+  /// One run of stored pages at its offset in a shared object.
+  @FunctionalInterface
+  private interface PartWork {
+    void run(long start, MemorySegment content) throws CheckpointException;
+  }
+
+  private void forEachPart(SharedObject object, PartWork work) throws CheckpointException {
     forEachChunk(
         store.pieces(object.getId()),
         THREADS,
@@ -179,20 +210,44 @@ public final class PageFiller {
           long offset = 0;
           for (PageStore.Slice run : piece.slices()) {
             long length = (long) run.pages() * store.pageSize();
-            long inside = Math.min(length, object.getSize() - run.start());
-            try {
-              if (inside > 0) {
-                fd.writeFully(data.asSlice(offset, inside), run.start());
-              }
-            } catch (SyscallException e) {
-              throw new CheckpointException(
-                  Outcome.FAILED,
-                  "cannot fill shared object %d: %s".formatted(object.getId(), e.getMessage()),
-                  e);
-            }
+            work.run(run.start(), data.asSlice(offset, length));
             offset += length;
           }
         });
+  }
+
+  private static CheckpointException cannotFill(SharedObject object, SyscallException e) {
+    return new CheckpointException(
+        Outcome.FAILED,
+        "cannot fill shared object %d: %s".formatted(object.getId(), e.getMessage()),
+        e);
+  }
+
+  /// A file of huge pages takes no write(2), only a mapping does.
+  private void fillHuge(SharedObject object, Fd fd) throws CheckpointException {
+    if (object.getSize() == 0) {
+      return;
+    }
+    try (ProcessMemory own = ProcessMemory.open((int) ProcessHandle.current().pid())) {
+      long address =
+          Kernel.call(
+              "map shared object %d (it needs free huge TLB pages, vm.nr_hugepages)"
+                  .formatted(object.getId()),
+              Syscall.MMAP,
+              0,
+              object.getSize(),
+              PROT_READ_WRITE,
+              MAP_SHARED | MAP_NORESERVE,
+              fd.number(),
+              0);
+      try {
+        forEachPart(object, (start, content) -> own.write(address + start, content));
+      } finally {
+        Kernel.raw(Syscall.MUNMAP, address, object.getSize());
+      }
+    } catch (SyscallException e) {
+      throw cannotFill(object, e);
+    }
   }
 
   /// Reads pages back and compares them, or their checksums, with the image's. Those of mappings

@@ -6,10 +6,12 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.v1.Credentials;
+import dev.jcr.image.v1.NumaPolicy;
 import dev.jcr.image.v1.Scheduling;
 import dev.jcr.image.v1.Seccomp;
 import dev.jcr.image.v1.SeccompFilter;
 import dev.jcr.image.v1.Thread;
+import dev.jcr.parasite.collect.NumaPolicies;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Prctl;
@@ -30,6 +32,11 @@ import java.util.Arrays;
 public final class ThreadBuilder {
   private static final int SCHED_ATTR_SIZE = 56;
   private static final int AFFINITY_WORDS = 128;
+
+  /// Policy and parameters stay; `<linux/sched.h>`.
+  private static final long SCHED_FLAG_KEEP_ALL = 0x18;
+
+  private static final long SCHED_FLAG_UTIL_CLAMP = 0x60;
   private static final int SCHED_OTHER = 0;
   private static final int SCHED_IDLE = 5;
   private static final int SCHED_DEADLINE = 6;
@@ -95,6 +102,18 @@ public final class ThreadBuilder {
         Syscall.PRCTL,
         Prctl.SET_TIMERSLACK,
         thread.getTimerSlack());
+    NumaPolicy policy = thread.getNumaPolicy();
+    if (thread.hasNumaPolicy()) {
+      batch.require(
+          "set the NUMA policy of thread " + tid + " (this host must have its nodes)",
+          Syscall.SET_MEMPOLICY,
+          policy.getMode(),
+          policy.getNodesCount() == 0 ? 0 : batch.put(NumaPolicies.mask(policy)),
+          NumaPolicies.maskBits(policy));
+    } else {
+      // jcr may have been started with one.
+      batch.add(Syscall.SET_MEMPOLICY, 0, 0, 0);
+    }
     inside.run(batch);
     schedule(thread);
   }
@@ -216,6 +235,17 @@ public final class ThreadBuilder {
         }
         Kernel.call(
             "set scheduling of thread " + tid, Syscall.SCHED_SETATTR, tid, attributes.address(), 0);
+      }
+      if (scheduling.hasClamp()) {
+        attributes.set(JAVA_LONG, 8, SCHED_FLAG_KEEP_ALL | SCHED_FLAG_UTIL_CLAMP);
+        attributes.set(JAVA_INT, 48, scheduling.getClamp().getMinimum());
+        attributes.set(JAVA_INT, 52, scheduling.getClamp().getMaximum());
+        Kernel.call(
+            "clamp the utilization of thread " + tid,
+            Syscall.SCHED_SETATTR,
+            tid,
+            attributes.address(),
+            0);
       }
       // A new process has that of jcr.
       long priority = Math.max(0, Kernel.raw(Syscall.IOPRIO_GET, IOPRIO_WHO_PROCESS, tid));

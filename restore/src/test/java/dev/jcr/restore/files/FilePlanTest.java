@@ -3,6 +3,7 @@ package dev.jcr.restore.files;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.google.protobuf.ByteString;
+import dev.jcr.image.v1.Attachment;
 import dev.jcr.image.v1.Description;
 import dev.jcr.image.v1.Descriptor;
 import dev.jcr.image.v1.Epoll;
@@ -140,6 +141,53 @@ class FilePlanTest {
             new FileStep.MakeUnixConnection(
                 new FileStep.End(2, 0), server, Optional.of(new FileStep.End(1, 0)), client, 3),
             new FileStep.ConnectUnixSocket(4, listener));
+  }
+
+  @Test
+  void queuesAreFilledWhenAllIsThereThatMayBeInThem() {
+    UnixSocket a =
+        UnixSocket.newBuilder()
+            .setType(1)
+            .setSocketId(1)
+            .setPeerId(2)
+            .addReceiveQueue(ByteString.copyFromUtf8("x"))
+            .addAttachments(Attachment.newBuilder().addDescriptionIds(3).addDescriptionIds(1))
+            .build();
+    UnixSocket b = UnixSocket.newBuilder().setType(1).setSocketId(2).setPeerId(1).build();
+    PipeEnd pipe = PipeEnd.newBuilder().setPipeId(3).build();
+    Files files =
+        Files.newBuilder()
+            .addDescriptors(fd(3, 1))
+            .addDescriptors(fd(4, 2))
+            .addDescriptions(description(1).setUnixSocket(a))
+            .addDescriptions(description(2).setUnixSocket(b))
+            .addDescriptions(description(3).setPipe(pipe))
+            .build();
+    FileStep.FillUnixQueues fill =
+        new FileStep.FillUnixQueues(
+            new FileStep.End(1, 0), a, Optional.of(new FileStep.End(2, 0)), b);
+    assertThat(FilePlan.of(files).descriptors())
+        .containsSubsequence(
+            new FileStep.MakePipe(pipe, List.of(new FileStep.End(3, 0))),
+            fill,
+            new FileStep.InstallDescriptor(3, 1, false),
+            new FileStep.CloseTemporary());
+    assertThat(fill.describe()).isEqualTo("put 1 messages with 2 descriptors into unix sockets");
+  }
+
+  @Test
+  void oneShotRegistrationsThatHaveFiredComeFirst() {
+    EpollTarget armed = EpollTarget.newBuilder().setFd(3).setEvents(0x40000001).build();
+    EpollTarget spent = EpollTarget.newBuilder().setFd(4).setEvents(0x40000000).build();
+    Files files =
+        Files.newBuilder()
+            .addDescriptors(fd(5, 1))
+            .addDescriptions(
+                description(1).setEpoll(Epoll.newBuilder().addTargets(armed).addTargets(spent)))
+            .build();
+    assertThat(FilePlan.of(files).descriptors())
+        .containsSubsequence(
+            new FileStep.AddEpollTarget(1, spent, 0), new FileStep.AddEpollTarget(1, armed, 0));
   }
 
   @Test
