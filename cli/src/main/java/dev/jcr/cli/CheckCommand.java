@@ -4,6 +4,7 @@ import dev.jcr.dump.Dump;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.CheckpointException.Problem;
+import dev.jcr.image.inspect.Describe;
 import dev.jcr.parasite.host.KernelFeatures;
 import dev.jcr.parasite.host.KernelFeatures.Feature;
 import dev.jcr.parasite.host.KernelFeatures.Need;
@@ -68,7 +69,7 @@ final class CheckCommand implements Callable<Integer> {
               .put("dumpable", problems.isEmpty())
               .put("problems", problems.stream().map(Failures::json).toList()));
     } else {
-      problems.forEach(problem -> out.println(problem.kind() + " " + problem));
+      problems.forEach(problem -> out.println(Describe.visible(problem.kind() + " " + problem)));
       out.println(
           problems.isEmpty()
               ? "Process %d can be dumped.".formatted(pid)

@@ -5,6 +5,7 @@ import dev.jcr.dump.DumpOptions;
 import dev.jcr.dump.DumpOptions.Afterwards;
 import dev.jcr.dump.DumpReport;
 import dev.jcr.image.CheckpointException;
+import dev.jcr.image.inspect.Describe;
 import dev.jcr.image.v1.Loss;
 import dev.jcr.image.v1.Statistics;
 import java.io.IOException;
@@ -132,7 +133,10 @@ final class DumpCommand implements Callable<Integer> {
     try (Progress progress = new Progress(spec.commandLine().getErr())) {
       report = Dump.run(options, progress);
     }
-    report.notes().forEach(note -> spec.commandLine().getErr().println("jcr: note: " + note));
+    report
+        .notes()
+        .forEach(
+            note -> spec.commandLine().getErr().println("jcr: note: " + Describe.visible(note)));
     if (json) {
       out.println(json(report, afterwards));
     } else {
@@ -155,13 +159,14 @@ final class DumpCommand implements Callable<Integer> {
   private static void print(PrintWriter out, DumpReport report) {
     Statistics s = report.statistics();
     out.println(
-        "dumped process %d (%s) to %s in %s, frozen for %s"
-            .formatted(
-                report.pid(),
-                report.comm(),
-                report.directory(),
-                Units.microseconds(s.getTotalTime()),
-                Units.microseconds(s.getFrozenTime())));
+        Describe.visible(
+            "dumped process %d (%s) to %s in %s, frozen for %s"
+                .formatted(
+                    report.pid(),
+                    report.comm(),
+                    report.directory(),
+                    Units.microseconds(s.getTotalTime()),
+                    Units.microseconds(s.getFrozenTime()))));
     out.println(
         "  image     %s, pages %d of %d stored in %s, %d zero%s"
             .formatted(
@@ -186,7 +191,9 @@ final class DumpCommand implements Callable<Integer> {
                 Units.count(s.getInjectedCalls(), "injected call")));
     for (Loss loss : report.losses()) {
       out.println(
-          "  lost      %s %s: %s".formatted(loss.getKind(), loss.getObject(), loss.getReason()));
+          Describe.visible(
+              "  lost      %s %s: %s"
+                  .formatted(loss.getKind(), loss.getObject(), loss.getReason())));
     }
   }
 

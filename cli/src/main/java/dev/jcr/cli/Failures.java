@@ -2,6 +2,7 @@ package dev.jcr.cli;
 
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Problem;
+import dev.jcr.image.inspect.Describe;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -90,10 +91,10 @@ final class Failures implements IParameterExceptionHandler, IExecutionExceptionH
   private int report(
       CommandLine line, String outcome, int exitCode, String message, List<Problem> problems) {
     PrintWriter err = line.getErr();
-    err.println("jcr: " + message);
+    err.println("jcr: " + Describe.visible(message));
     for (Problem problem : problems) {
       if (!message.contains(problem.toString())) {
-        err.println("  " + problem.kind() + " " + problem);
+        err.println("  " + Describe.visible(problem.kind() + " " + problem));
       }
     }
     if (arguments.contains("--json")) {

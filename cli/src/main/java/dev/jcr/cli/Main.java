@@ -34,6 +34,7 @@ public final class Main {
   private Main() {}
 
   public static void main(String[] args) {
+    HeadStart.begin(args);
     PrintWriter out = writer(FileDescriptor.out);
     PrintWriter err = writer(FileDescriptor.err);
     int exitCode = run(out, err, args);

@@ -2,6 +2,7 @@ package dev.jcr.cli;
 
 import dev.jcr.dump.PreDump;
 import dev.jcr.image.CheckpointException;
+import dev.jcr.image.inspect.Describe;
 import dev.jcr.image.v1.Statistics;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -72,7 +73,10 @@ final class PreDumpCommand implements Callable<Integer> {
         PreDump.run(
             new PreDump.Options(pid, directory, parent, codec.compression(), codec.level(), true));
     PrintWriter out = spec.commandLine().getOut();
-    report.notes().forEach(note -> spec.commandLine().getErr().println("jcr: note: " + note));
+    report
+        .notes()
+        .forEach(
+            note -> spec.commandLine().getErr().println("jcr: note: " + Describe.visible(note)));
     Statistics s = report.manifest().getCreation().getStatistics();
     if (json) {
       out.println(

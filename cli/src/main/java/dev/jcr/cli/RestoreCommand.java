@@ -2,6 +2,7 @@ package dev.jcr.cli;
 
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.inspect.Describe;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.restore.ConnectionChanges;
@@ -241,7 +242,7 @@ final class RestoreCommand implements Callable<Integer> {
         out.println(cpu(cpu).putStrings("steps", steps));
       } else {
         spec.commandLine().getErr().println("jcr: CPU: " + describe(cpu));
-        steps.forEach(out::println);
+        steps.forEach(step -> out.println(Describe.visible(step)));
       }
       return ExitCode.OK;
     }
@@ -283,7 +284,7 @@ final class RestoreCommand implements Callable<Integer> {
                     .formatted(
                         Units.microseconds(restored.untilItRan()),
                         Units.bytes(server.report().bytes()))));
-    restored.notes().forEach(note -> err.println("jcr: note: " + note));
+    restored.notes().forEach(note -> err.println("jcr: note: " + Describe.visible(note)));
     if (json) {
       out.println(json(restored));
     } else if (process.detach) {

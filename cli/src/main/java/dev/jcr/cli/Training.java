@@ -14,6 +14,7 @@ final class Training {
   /// `args`: a folder for images, and the pid of a process to dump and restore, or none.
   public static void main(String[] args) {
     String image = args[0] + "/image";
+    HeadStart.begin(new String[] {"dump", "1"});
     run("--version");
     run("--help");
     run("dump", "--help");

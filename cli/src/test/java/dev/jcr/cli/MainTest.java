@@ -52,6 +52,13 @@ final class MainTest {
   }
 
   @Test
+  void hostileNamesDoNotReachTheTerminal() {
+    assertThat(jcr("show", "no\u001b[2Jsuch").err)
+        .startsWith("jcr: cannot read image no\\u001b[2Jsuch: ENOENT")
+        .doesNotContain("\u001b");
+  }
+
+  @Test
   void wrongUsageSaysWhatAndWhereToLook() {
     assertThat(jcr("dump"))
         .isEqualTo(

@@ -4,6 +4,7 @@ import dev.jcr.dump.files.ConnectionPolicy;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Problem;
 import dev.jcr.image.codec.ImageWriter;
+import dev.jcr.image.v1.Host;
 import dev.jcr.parasite.arch.Machine;
 import dev.jcr.parasite.host.HostFacts;
 import dev.jcr.parasite.linux.Kernel;
@@ -26,16 +27,26 @@ public final class Dump {
       throws CheckpointException {
     long started = System.nanoTime();
     Preflight.requireDumpable(options.pid());
-    refuse(options.pid(), preflight(options.pid(), options.connections()));
-    try (ImageWriter image =
-        ImageWriter.create(
-            options.directory(),
-            options.compression(),
-            options.compressionLevel(),
-            options.durable())) {
-      DumpSession session =
-          new DumpSession(options, listener, image, HostFacts.read(), started, null, DumpGate.OPEN);
-      return TracerThread.run(session::run);
+    try {
+      Host.Builder host = HostFacts.read();
+      Host.Builder own = host.clone();
+      try (TracerThread rehearsal = new TracerThread()) {
+        if (options.rehearse()) {
+          rehearsal.begin(
+              () -> Rehearsal.run(own, options.compression(), options.compressionLevel()));
+        }
+        refuse(options.pid(), preflight(options.pid(), options.connections()));
+      }
+      try (ImageWriter image =
+          ImageWriter.create(
+              options.directory(),
+              options.compression(),
+              options.compressionLevel(),
+              options.durable())) {
+        DumpSession session =
+            new DumpSession(options, listener, image, host, started, null, true, DumpGate.OPEN);
+        return TracerThread.run(session::run);
+      }
     } catch (IOException e) {
       throw Preflight.lost(options.pid(), e);
     }
@@ -55,7 +66,7 @@ public final class Dump {
     long started = System.nanoTime();
     try {
       DumpSession session =
-          new DumpSession(options, listener, image, HostFacts.read(), started, rounds, gate);
+          new DumpSession(options, listener, image, HostFacts.read(), started, rounds, false, gate);
       return TracerThread.run(session::run);
     } catch (IOException e) {
       throw Preflight.lost(options.pid(), e);

@@ -45,6 +45,7 @@ final class DumpSession {
   private final DumpGate gate;
   private final Host.Builder host;
   private final long started;
+  private final boolean rehearsed;
   private final int pid;
   private final List<String> notes = new ArrayList<>();
   private Statistics.Builder statistics = Statistics.newBuilder();
@@ -58,11 +59,13 @@ final class DumpSession {
       Host.Builder host,
       long started,
       @Nullable MemoryRounds rounds,
+      boolean rehearsed,
       DumpGate gate) {
     this.options = options;
     this.listener = listener;
     this.image = image;
     this.rounds = rounds;
+    this.rehearsed = rehearsed;
     this.gate = gate;
     this.host = host;
     this.started = started;
@@ -125,7 +128,7 @@ final class DumpSession {
       }
       PageWriter pages = image.pages(host.getPageSize());
       boolean running = options.afterwards() == DumpOptions.Afterwards.LEAVE_RUNNING;
-      if (options.rehearse() && (rounds == null || !rounds.isRehearsed())) {
+      if (options.rehearse() && !rehearsed && (rounds == null || !rounds.isRehearsed())) {
         Rehearsal.run(host, options.compression(), options.compressionLevel());
       }
       long bytes = collector.look();

@@ -117,8 +117,8 @@ public final class Describe {
     return out.repeat("  ", depth);
   }
 
-  /// A hostile name must not move the cursor of a terminal.
-  static String visible(String text) {
+  /// With control characters as escapes: a hostile name must not move the cursor of a terminal.
+  public static String visible(String text) {
     StringBuilder result = new StringBuilder(text.length());
     text.codePoints()
         .forEach(c -> {

@@ -47,6 +47,11 @@ public final class TracerThread implements AutoCloseable {
     }
   }
 
+  /// Begins a part that gives nothing; [#close] waits for it.
+  public void begin(Runnable part) {
+    executor.execute(part);
+  }
+
   /// Ends the thread, behind all of its parts.
   @Override
   public void close() {
