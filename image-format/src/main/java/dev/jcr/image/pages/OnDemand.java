@@ -13,9 +13,11 @@ import java.util.Set;
 ///
 /// Private anonymous mappings may: those are what userfaultfd(2) can serve (a private page over a
 /// file cannot), and where memory grows large. Not one that is locked or guarded, that grows down,
-/// that carries tags or is cleared on fork, and not a small one, which is touched at once anyway.
-/// Of the others, what the restore itself or the kernel writes to must be there: the top of each
-/// stack, restartable sequences, arguments of a call that goes on.
+/// that carries tags or is cleared on fork, or that cannot be read: some kernels give its content
+/// to a tracer only (CONFIG_PROC_MEM_FORCE_PTRACE), and who has the pages may be none. And not a
+/// small one, which is touched at once anyway. Of the others, what the restore itself or the kernel
+/// writes to must be there: the top of each stack, restartable sequences, arguments of a call that
+/// goes on.
 public final class OnDemand {
   /// A mapping with less content than this is there before.
   public static final long LEAST_BYTES = 256 << 10;
@@ -28,6 +30,7 @@ public final class OnDemand {
   private static final int MAP_GROWSDOWN = 0x100;
   private static final int MAP_DROPPABLE = 8;
   private static final int MAP_HUGETLB = 0x40000;
+  private static final int PROT_READ = 1;
   private static final int PROT_MTE = 0x20;
 
   /// mlock(2), mlock2(2), wiped on fork, shadow stacks.
@@ -39,7 +42,7 @@ public final class OnDemand {
   public static boolean isAllowed(Vma vma) {
     return vma.getKind() == VmaKind.VMA_PRIVATE_ANONYMOUS
         && (vma.getFlags() & (MAP_GROWSDOWN | MAP_DROPPABLE | MAP_HUGETLB)) == 0
-        && (vma.getProtection() & PROT_MTE) == 0
+        && (vma.getProtection() & (PROT_READ | PROT_MTE)) == PROT_READ
         && vma.getGuardsCount() == 0
         && vma.getVmFlagsList().stream().noneMatch(EXCLUDED::contains);
   }

@@ -72,6 +72,7 @@ class LazyRangesTest {
     assertThat(of(anonymous().setFlags(0x100)).mappings().size()).as("grows down").isZero();
     assertThat(of(anonymous().setFlags(8)).mappings().size()).as("droppable").isZero();
     assertThat(of(anonymous().setProtection(3 | 0x20)).mappings().size()).as("tags").isZero();
+    assertThat(of(anonymous().setProtection(0)).mappings().size()).as("not readable").isZero();
     assertThat(
             of(anonymous()
                     .addGuards(GuardRange.newBuilder().setStart(2 * MIB).setEnd(2 * MIB + PAGE)))
