@@ -56,7 +56,14 @@ final class VisibleState {
   };
   private static final Pattern INODE = Pattern.compile("(pipe|socket):\\[(\\d+)]");
 
-  private static final Pattern OBJECT = Pattern.compile("\\b00:01 [1-9]\\d* *");
+  /// Of the kernel's internal tmpfs, and of its hugetlbfs by the names there.
+  private static final Pattern OBJECT =
+      Pattern.compile("\\b(00:01|00:\\p{XDigit}+(?= \\d+ +/(anon_hugepage|memfd:))) [1-9]\\d* *");
+
+  /// Each private mapping of huge pages has a file of its own, which nobody else can reach; parts
+  /// of one that mprotect(2) has split are made as mappings of their own.
+  private static final Pattern PRIVATE_HUGE =
+      Pattern.compile("p \\p{XDigit}+ 00:\\p{XDigit}+ \\d+ +(?=/anon_hugepage)");
 
   private final Map<String, String> entries = new TreeMap<>();
   private final Map<String, String> renamed = new HashMap<>();
@@ -144,6 +151,10 @@ final class VisibleState {
 
   /// Shared anonymous memory and memfds lie on the kernel's own tmpfs, device 00:01.
   private String renameObject(String line) {
+    Matcher huge = PRIVATE_HUGE.matcher(line);
+    if (huge.find()) {
+      return huge.replaceFirst("p ");
+    }
     Matcher object = OBJECT.matcher(line);
     return object.find()
         ? object.replaceFirst(
