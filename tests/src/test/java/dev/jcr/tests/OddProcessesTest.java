@@ -164,7 +164,7 @@ class OddProcessesTest {
   void aKeyringIsTold() {
     try (Target target = Target.start("odd", "keyring")) {
       Command.Result result = Jcr.dump(target.pid(), target.image("1"), "-R").expectExit(0);
-      assertThat(result.err()).contains("process keyring: the restored process has none");
+      assertThat(result.out()).contains("process keyring: the restored process has none");
       assertThat(Jcr.run("show", target.image("1").toString()).expectExit(0).out())
           .contains("process keyring");
       target.expectPass();
