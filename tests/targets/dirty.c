@@ -10,7 +10,7 @@
 #define WORDS (PAGE / 8)
 #define MOVED_PAGES 64
 
-static uint64_t *arena, *moved, *fresh;
+static uint64_t *arena, *moved, *fresh, *home;
 static uint64_t *sums, moved_sums[MOVED_PAGES], fresh_sums[MOVED_PAGES];
 static size_t pages;
 static uint64_t state, heap_sum;
@@ -47,10 +47,14 @@ static void step(void) {
       map(1, arena + page * WORDS);
       sums[page] = 0;
       break;
-    case 3: {  // moves away, and its neighbour's old place stays empty
-      void *place = mmap(NULL, MOVED_PAGES * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-      moved = mremap(moved, MOVED_PAGES * PAGE, MOVED_PAGES * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, place);
+    case 3: {  // moves away; or back, where it joins the arena again
+      void *place = moved != home ? home : mmap(NULL, MOVED_PAGES * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      void *from = moved;
+      moved = mremap(from, MOVED_PAGES * PAGE, MOVED_PAGES * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, place);
       if (moved == MAP_FAILED) fail("mremap: %s", strerror(errno));
+      if (from == home && mmap(home, MOVED_PAGES * PAGE, PROT_NONE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != home)
+        fail("mmap: %s", strerror(errno));
       break;
     }
     case 4:
@@ -116,9 +120,9 @@ int main(int argc, char **argv) {
   pages = (size_t)(argc > 2 ? atoi(argv[2]) : 16) * 256;
   long rate = argc > 3 ? atol(argv[3]) : 200;
   state = 42;
-  arena = map(pages, NULL);
+  moved = home = map(MOVED_PAGES + pages, NULL);
+  arena = home + MOVED_PAGES * WORDS;
   sums = map(pages * 8 / PAGE + 1, NULL);
-  moved = map(MOVED_PAGES, NULL);
   fresh = map(MOVED_PAGES, NULL);
   heap = sbrk(0);
   heap = (uint64_t *)(((uintptr_t)heap + PAGE - 1) / PAGE * PAGE);

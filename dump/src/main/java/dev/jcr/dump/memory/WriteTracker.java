@@ -6,6 +6,7 @@ import dev.jcr.image.pages.Ranges;
 import dev.jcr.image.v1.Pagemap;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.PageScan;
+import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.linux.Userfault;
 import org.jspecify.annotations.Nullable;
@@ -20,6 +21,8 @@ import org.jspecify.annotations.Nullable;
 ///
 /// Writes to shared memory by way of other mappings cannot be seen; it is stored whole every time.
 public final class WriteTracker implements AutoCloseable {
+  private static final long LEAST_PAGE = 4096;
+
   private final Userfault userfault;
   private Ranges known;
 
@@ -63,9 +66,31 @@ public final class WriteTracker implements AutoCloseable {
     }
     if (error == 0) {
       // New here. What it holds now is stored whole; from here on it is watched.
+      forget(start, end);
       scan.protect(start, end, (_, _) -> {});
     }
     return null;
+  }
+
+  /// Removes marks that an earlier registration of these pages left. When a moved mapping joins its
+  /// new neighbour, mremap(2) ends the registration of both (mremap_userfaultfd_prep, which sees
+  /// only the joined one), but the neighbour's pages keep their marks, and can be written without
+  /// losing them: such a page looks unchanged for ever. Registered again, it would be left out.
+  private void forget(long start, long end) throws SyscallException {
+    long error = userfault.unprotect(start, end);
+    if (error == 0 || error == -Errno.ESRCH) {
+      return;
+    }
+    if (error == -Errno.EAGAIN) {
+      forget(start, end);
+    } else if (error != -Errno.ENOENT) {
+      throw new SyscallException("forget which pages were written", Syscall.IOCTL, (int) -error);
+    } else if (end - start > LEAST_PAGE) {
+      // Part of it has been mapped anew since; pages behind that part were not reached.
+      long middle = start + (end - start) / 2 / LEAST_PAGE * LEAST_PAGE;
+      forget(start, middle);
+      forget(middle, end);
+    }
   }
 
   @Override

@@ -29,6 +29,7 @@ public final class Userfault implements AutoCloseable {
   private static final long WAKE = 0x8010AA02L;
   private static final long COPY = 0xC028AA03L;
   private static final long ZEROPAGE = 0xC020AA04L;
+  private static final long WRITEPROTECT = 0xC018AA06L;
   private static final long VERSION = 0xAA;
 
   /// UFFD_FEATURE_WP_ASYNC (Linux 6.7): a write to a protected page only lifts the protection.
@@ -94,6 +95,17 @@ public final class Userfault implements AutoCloseable {
       register.set(JAVA_LONG, 8, end - start);
       register.set(JAVA_LONG, 16, mode);
       return Kernel.raw(Syscall.IOCTL, fd.number(), REGISTER, register.address());
+    }
+  }
+
+  /// Lifts the write protection of the pages of a range that [#register] registered: 0, or a
+  /// negated errno as for it; ENOENT: part of the range is not registered.
+  public long unprotect(long start, long end) {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment protect = arena.allocate(24, 8);
+      protect.set(JAVA_LONG, 0, start);
+      protect.set(JAVA_LONG, 8, end - start);
+      return Kernel.raw(Syscall.IOCTL, fd.number(), WRITEPROTECT, protect.address());
     }
   }
 

@@ -1,0 +1,4 @@
+@NullMarked
+package dev.jcr.dump.memory;
+
+import org.jspecify.annotations.NullMarked;
