@@ -320,6 +320,15 @@ public record InterruptedCall(
     return argument >>> 32 == 0 && (int) argument < 4096;
   }
 
+  /// The code that calls a system call's function: do_syscall_64, x64_sys_call,
+  /// __x64_sys_restart_syscall, invoke_syscall, el0_svc_common. Seen below a resumed nanosleep
+  /// only: do_nanosleep counts as scheduler (kernel/time/hrtimer.c, __sched) and is not shown, and
+  /// hrtimer_nanosleep_restart ends in a jump to it, so that nothing of it is on the stack. Which
+  /// of them shows depends on the build: do_syscall_64 on 6.18.
+  private static boolean isDispatcher(String wchan) {
+    return wchan.contains("syscall") || wchan.contains("sys_call") || wchan.contains("el0_svc");
+  }
+
   /// A task interrupted before executes restart_syscall(2): its arguments are still those of the
   /// original call, its number is gone from every interface, and only the place where it sleeps
   /// tells it.
@@ -328,13 +337,13 @@ public record InterruptedCall(
       return OptionalLong.of(number);
     }
     Syscall original;
-    if (wchan.contains("nanosleep")) {
-      // clock_nanosleep has a small clock number where nanosleep has a pointer.
-      original = isClock(arguments[0]) ? Syscall.CLOCK_NANOSLEEP : Syscall.NANOSLEEP;
-    } else if (wchan.contains("futex")) {
+    if (wchan.contains("futex")) {
       original = Syscall.FUTEX;
     } else if (wchan.contains("poll") && Syscall.POLL.exists(arch)) {
       original = Syscall.POLL;
+    } else if (wchan.contains("nsleep") || wchan.contains("nanosleep") || isDispatcher(wchan)) {
+      // clock_nanosleep has a small clock number where nanosleep has a pointer.
+      original = isClock(arguments[0]) ? Syscall.CLOCK_NANOSLEEP : Syscall.NANOSLEEP;
     } else {
       return OptionalLong.empty();
     }

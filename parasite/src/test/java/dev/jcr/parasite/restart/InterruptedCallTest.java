@@ -144,6 +144,11 @@ class InterruptedCallTest {
     "hrtimer_nanosleep, 0x7f0000001000, 35",
     "hrtimer_nanosleep, 0x1, 230",
     "hrtimer_nanosleep, 0x0, 230",
+    "do_syscall_64, 0x7f0000001000, 35",
+    "do_syscall_64, 0x0, 230",
+    "x64_sys_call, 0x7f0000001000, 35",
+    "__x64_sys_restart_syscall, 0x7f0000001000, 35",
+    "posix_cpu_nsleep_restart, 0x2, 230",
     "do_cpu_nanosleep, 0x2, 230",
     "do_cpu_nanosleep, 0xfffffffa, 230", // the clock of a process: an int below 0
     "futex_do_wait, 0x7f0000001000, 202",
@@ -163,7 +168,7 @@ class InterruptedCallTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"", "0", "schedule"})
+  @ValueSource(strings = {"", "0", "schedule", "folio_wait_bit_common", "do_signal_stop"})
   void restartSyscallInAnUnknownPlaceFailsWithEintrElsewhere(String wchan) {
     long[] stopped = stopped(219, -516);
     check(
