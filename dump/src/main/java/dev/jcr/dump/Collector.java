@@ -182,7 +182,17 @@ final class Collector implements AutoCloseable {
     aborted.clear();
     putBack.clear();
     sleepClock.read(proc, machine.arch(), memory);
-    return Freeze.stop(pid, machine, budgetNanos);
+    Freeze freeze = Freeze.stop(pid, machine, budgetNanos);
+    boolean done = false;
+    try {
+      sleepClock.stopped();
+      done = true;
+      return freeze;
+    } finally {
+      if (!done) {
+        freeze.close();
+      }
+    }
   }
 
   /// Counts and times of [#collect].

@@ -23,18 +23,33 @@ import java.util.OptionalLong;
 /// be read before the thread is stopped, because stopping makes it run.
 ///
 /// Own and the thread's time are compared on the same CPU, since the clocks of two CPUs differ. A
-/// spurious wake-up makes the error one towards more time left, never an early return.
+/// spurious wake-up makes the error one towards more time left, never an early return; so does a
+/// stop before this one, of which only the sleep since is seen. Where the kernel's list of timers
+/// can be read, this estimate only tells which timer is the thread's ([SleepTimers]).
 public final class SleepClock {
-  private record Sleep(BlockedIn blocked, long sleptNanos, long takenAt) {}
+  /// What the look saw of one thread.
+  ///
+  /// @param timeout nanoseconds; empty where a restart_syscall(2) hides what sleeps
+  private record Sleep(
+      BlockedIn blocked, long sleptNanos, long takenAt, OptionalLong timeout, boolean timer) {
+    long estimate(long nanos) {
+      return takenAt + nanos - sleptNanos;
+    }
+  }
 
   private final Map<Integer, Sleep> sleeps = new HashMap<>();
   private final Map<Integer, BlockedIn> blocked = new HashMap<>();
   private final Map<Integer, String> places = new HashMap<>();
+  private final Map<Integer, Long> ends = new HashMap<>();
+  private final SleepTimers timers = new SleepTimers();
 
   /// Reads what stopping destroys, of all threads. Files that the kernel does not have count as
   /// "unknown"; threads that end meanwhile are left out. Moves the calling thread from CPU to CPU
   /// and back.
   public void read(Proc proc, Arch arch, ProcessMemory memory) throws IOException {
+    blocked.clear();
+    places.clear();
+    sleeps.clear();
     Proc self = Proc.at("/proc/thread-self");
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment affinity = arena.allocate(JAVA_LONG, 128);
@@ -48,15 +63,14 @@ public final class SleepClock {
             continue;
           }
           places.put(tid, proc.text("task/" + tid + "/wchan").strip());
-          boolean timed =
-              TimedCall.of(arch, in.number(), in.arguments())
-                      .flatMap(
-                          call -> call.timeout(in.arguments(), memory).stream().boxed().findAny())
-                      .isPresent()
-                  || in.number() == Syscall.RESTART_SYSCALL.number(arch);
-          if (!timed) {
+          Optional<TimedCall> call = TimedCall.of(arch, in.number(), in.arguments());
+          OptionalLong timeout =
+              call.map(timed -> timed.timeout(in.arguments(), memory)).orElse(OptionalLong.empty());
+          boolean again = in.number() == Syscall.RESTART_SYSCALL.number(arch);
+          if (timeout.isEmpty() && !again) {
             continue;
           }
+          boolean timer = call.filter(timed -> timed.form().isSocket()).isEmpty();
           int cpu = proc.stat(tid).processor();
           if (cpu != pinned && pin(arena, cpu)) {
             pinned = cpu;
@@ -68,7 +82,11 @@ public final class SleepClock {
             sleeps.put(
                 tid,
                 new Sleep(
-                    in, Math.max(0, now.getAsLong() - lastRan.getAsLong()), System.nanoTime()));
+                    in,
+                    Math.max(0, now.getAsLong() - lastRan.getAsLong()),
+                    System.nanoTime(),
+                    timeout,
+                    timer));
           }
         } catch (IOException _) {
           // The thread ended, or the kernel does not show the file.
@@ -78,6 +96,24 @@ public final class SleepClock {
         Kernel.raw(Syscall.SCHED_SETAFFINITY, 0, size, affinity.address());
       }
     }
+    timers.look();
+  }
+
+  /// Reads, behind the stop, when the sleeps that it interrupted were to end.
+  public void stopped() {
+    ends.clear();
+    if (sleeps.values().stream().noneMatch(Sleep::timer)) {
+      return;
+    }
+    timers.stopped();
+    // First those of whose end most is known: the others take what is left.
+    sleeps.forEach((tid, sleep) -> {
+      if (sleep.timer() && sleep.timeout().isPresent()) {
+        timers
+            .take(sleep.estimate(sleep.timeout().getAsLong()))
+            .ifPresent(end -> ends.put(tid, end));
+      }
+    });
   }
 
   private static boolean pin(Arena arena, int cpu) {
@@ -117,8 +153,12 @@ public final class SleepClock {
     if (timeout.isEmpty()) {
       return 0;
     }
-    long slept = sleep.sleptNanos() + (stoppedAt - sleep.takenAt());
-    return Math.max(1, timeout.getAsLong() - slept);
+    long estimate = sleep.estimate(timeout.getAsLong());
+    if (sleep.timer() && sleep.timeout().isEmpty() && !ends.containsKey(tid)) {
+      // It was interrupted before, and the last look saw only how long it has slept since.
+      timers.take(estimate).ifPresent(end -> ends.put(tid, end));
+    }
+    return Math.max(1, ends.getOrDefault(tid, estimate) - stoppedAt);
   }
 
   /// nanosleep and clock_nanosleep with a place for it: the kernel wrote the time left when it

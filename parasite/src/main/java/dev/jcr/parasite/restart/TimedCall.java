@@ -30,7 +30,8 @@ public record TimedCall(int argument, Form form, Restart restart) {
     /// A socket whose SO_SNDTIMEO counts.
     SOCKET_SEND;
 
-    boolean isSocket() {
+    /// The kernel's timer wheel counts, no high resolution timer.
+    public boolean isSocket() {
       return this == SOCKET_RECEIVE || this == SOCKET_SEND;
     }
   }

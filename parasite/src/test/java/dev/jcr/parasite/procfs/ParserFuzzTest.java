@@ -51,6 +51,7 @@ class ParserFuzzTest {
   void task(byte[] data) {
     parse(data, BlockedIn::parse);
     parse(data, SchedFile::parse);
+    parse(data, TimerList::parse);
     parse(data, PosixTimerEntry::parse);
     parse(data, Limits::parse);
   }

@@ -172,6 +172,43 @@ class ProcfsTest {
   }
 
   @Test
+  void timerList() {
+    TimerList list =
+        TimerList.parse(
+            """
+            Timer List Version: v0.10
+            HRTIMER_MAX_CLOCK_BASES: 8
+            now at 48811818206239 nsecs
+
+            cpu: 0
+             clock 0:
+              .base:       00000000f28d038e
+              .offset:     0 nsecs
+            active timers:
+             #0: <00000000e8394b6e>, tick_nohz_handler, S:01
+             # expires at 48811820000000-48811820000000 nsecs [in 1793761 to 1793761 nsecs]
+             #1: <00000000447614e0>, hrtimer_wakeup, S:01
+             # expires at 48811863698822-48811863753821 nsecs [in 45492583 to 45547582 nsecs]
+             #2: <0000000044761400>, hrtimer_wakeup, S:01
+             # expires at 48811818206039-48811818206039 nsecs [in -200 to -200 nsecs]
+             clock 1:
+              .offset:     1795215511572024990 nsecs
+            active timers:
+             #0: <00000000447614aa>, hrtimer_wakeup, S:01
+             # expires at 1795264323390231240-1795264323390231240 nsecs [in 11 to 11 nsecs]
+            """);
+    assertThat(list.now()).isEqualTo(48811818206239L);
+    assertThat(list.sleepers())
+        .containsExactly(
+            new TimerList.Sleeper("00000000447614e0", 48811863698822L),
+            new TimerList.Sleeper("0000000044761400", 48811818206039L),
+            new TimerList.Sleeper("00000000447614aa", 48811818206250L));
+    assertThatIllegalArgumentException().isThrownBy(() -> TimerList.parse("cpu: 0\n"));
+    assertThatIllegalArgumentException()
+        .isThrownBy(() -> TimerList.parse("now at 5 nsecs\n #0: <1>, hrtimer_wakeup, S:01\n x\n"));
+  }
+
+  @Test
   void timers() {
     assertThat(
             PosixTimerEntry.parse(

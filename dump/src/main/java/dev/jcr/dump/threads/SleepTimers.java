@@ -1,0 +1,100 @@
+package dev.jcr.dump.threads;
+
+import static java.nio.charset.StandardCharsets.ISO_8859_1;
+
+import dev.jcr.parasite.procfs.Proc;
+import dev.jcr.parasite.procfs.TimerList;
+import dev.jcr.parasite.procfs.TimerList.Sleeper;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.Set;
+
+/// The ends of the sleeps that a stop interrupted, to the nanosecond: those timers that the kernel
+/// listed before the stop and does not list behind it. Whose they are is told by an estimate. Empty
+/// where the list cannot be read (it is root's) or is too long to be read in the freeze.
+final class SleepTimers {
+  /// How exact an estimate is: /proc/TID/sched knows no more than the scheduler's tick.
+  private static final long NEAR_NANOS = 15_000_000;
+
+  private static final int MOST_BYTES = 512 * 1024;
+
+  private List<Sleeper> before = List.of();
+  private long offset;
+  private final List<Long> ends = new ArrayList<>();
+
+  /// Before the stop.
+  void look() {
+    ends.clear();
+    long from = System.nanoTime();
+    Optional<TimerList> list = read();
+    long to = System.nanoTime();
+    before = list.map(TimerList::sleepers).orElse(List.of());
+    // Both are CLOCK_MONOTONIC, but jcr may live in a time namespace.
+    offset =
+        list.map(TimerList::now)
+            .filter(now -> now < from || now > to)
+            .map(now -> to - now)
+            .orElse(0L);
+  }
+
+  /// Behind the stop.
+  void stopped() {
+    if (before.isEmpty()) {
+      return;
+    }
+    read().ifPresent(list -> add(list.sleepers()));
+  }
+
+  /// For tests: as if these had been listed before the stop, in ns of System.nanoTime.
+  void listed(List<Sleeper> sleepers) {
+    ends.clear();
+    before = sleepers;
+    offset = 0;
+  }
+
+  /// Those that are left behind the stop.
+  void add(List<Sleeper> after) {
+    Set<Sleeper> left = new HashSet<>(after);
+    for (Sleeper sleeper : before) {
+      if (!left.contains(sleeper)) {
+        ends.add(sleeper.end() + offset);
+      }
+    }
+  }
+
+  private static Optional<TimerList> read() {
+    try {
+      byte[] list = Proc.at("/proc").bytes("timer_list");
+      return list.length > MOST_BYTES
+          ? Optional.empty()
+          : Optional.of(TimerList.parse(new String(list, ISO_8859_1)));
+    } catch (IOException | IllegalArgumentException _) {
+      return Optional.empty();
+    }
+  }
+
+  /// Takes the end of one sleep, in ns of System.nanoTime: that nearest to the estimate, or else
+  /// the latest before it. The true one is among them, unless another sleep took it, and an
+  /// estimate is too late rather than too early, so this is never too early by more than the
+  /// estimate is.
+  ///
+  /// @param estimate in ns of System.nanoTime; may be later than the end, and hardly earlier
+  OptionalLong take(long estimate) {
+    Long best = null;
+    for (Long end : ends) {
+      if (end <= estimate + NEAR_NANOS
+          && (best == null || Math.abs(end - estimate) < Math.abs(best - estimate))) {
+        best = end;
+      }
+    }
+    if (best == null) {
+      return OptionalLong.empty();
+    }
+    ends.remove(best);
+    return OptionalLong.of(best);
+  }
+}
