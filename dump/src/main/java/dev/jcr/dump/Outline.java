@@ -1,6 +1,5 @@
 package dev.jcr.dump;
 
-import dev.jcr.dump.files.Collected;
 import dev.jcr.dump.files.ConnectionPolicy;
 import dev.jcr.dump.files.FileCollector;
 import dev.jcr.image.CheckpointException;
@@ -51,9 +50,8 @@ public final class Outline {
   }
 
   private static Files files(int pid) throws CheckpointException {
-    try (FileCollector files = new FileCollector(pid, ConnectionPolicy.KEEP);
-        Collected collected = files.collect(System.nanoTime())) {
-      return collected.files();
+    try (FileCollector files = new FileCollector(pid, ConnectionPolicy.KEEP)) {
+      return files.outline();
     }
   }
 }

@@ -33,6 +33,7 @@ class MovedServerTest {
       s.settimeout(60)
       f = s.makefile('rb')
       log = open(sys.argv[3], 'w', 1)
+      print('connected', file=log)
       n = 0
       while not os.path.exists(sys.argv[4]):
           n += 1
@@ -84,7 +85,7 @@ class MovedServerTest {
     Files.deleteIfExists(out);
     to.serve();
     Process migration =
-        from.jcr("migrate", Integer.toString(pid), to.address, "--json", "--max-downtime", "500")
+        from.jcr("migrate", Integer.toString(pid), to.address, "--json", "--max-downtime", "5000")
             .start(out, err);
     boolean told = false;
     while (migration.isAlive()) {
@@ -150,7 +151,7 @@ class MovedServerTest {
                       log.toString(),
                       stop.toString()))
               .start(hosts.base().resolve("writer.out"), hosts.base().resolve("writer.err"));
-      Target.nap(1000);
+      awaitWriter(log);
       for (int i = 0; i < times; i++) {
         Hosts.Host from = i % 2 == 0 ? hosts.a : hosts.b;
         Hosts.Host to = i % 2 == 0 ? hosts.b : hosts.a;
@@ -165,6 +166,15 @@ class MovedServerTest {
       assertThat(said).as(log(hosts, log)).contains("PASS");
       return summary(said, times);
     }
+  }
+
+  private static void awaitWriter(Path log) {
+    long end = System.nanoTime() + Duration.ofSeconds(30).toNanos();
+    while (!Files.exists(log)) {
+      assertThat(System.nanoTime()).isLessThan(end);
+      Target.nap(20);
+    }
+    Target.nap(1000);
   }
 
   private static String log(Hosts hosts, Path log) throws IOException {

@@ -2,6 +2,7 @@ package dev.jcr.tests;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import dev.jcr.dump.Outline;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.InetAddress;
@@ -18,6 +19,7 @@ import java.util.function.IntFunction;
 import java.util.function.LongFunction;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -28,6 +30,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 class ServersTest {
   private static final int CLIENTS = 3;
   private static final int CYCLES = 3;
+  private static final int OUTLINES = 60;
 
   /// A server, how it is started on a port, what a client says the nth time, and how the answer
   /// ends.
@@ -201,6 +204,34 @@ class ServersTest {
           CYCLES,
           clients.stream().mapToLong(client -> client.count.get()).sum(),
           CLIENTS);
+    }
+  }
+
+  /// What the destination of a migration is told first is seen while the server works: connections
+  /// are not touched.
+  @Test
+  void outlinesDisturbNobody() throws Exception {
+    Server server = servers().getFirst();
+    Assumptions.assumeTrue(isInstalled(server), server.name + " is not installed");
+    int port;
+    try (ServerSocket free = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+      port = free.getLocalPort();
+    }
+    Path folder = Target.newFolder();
+    try (Target target = Target.launch(folder, "server", Map.of(), server.command.apply(port))) {
+      awaitPort(port);
+      Client client = new Client(server, port);
+      try (client) {
+        for (int i = 0; i < OUTLINES; i++) {
+          long connections =
+              Outline.of(Math.toIntExact(target.pid())).getFiles().getDescriptionsList().stream()
+                  .filter(each -> each.getInetSocket().hasConnection())
+                  .count();
+          assertThat(connections).as(client.problem.get()).isEqualTo(1);
+        }
+      }
+      assertThat(client.problem.get()).isEmpty();
+      assertThat(client.count.get()).isGreaterThan(20);
     }
   }
 

@@ -4,6 +4,7 @@ import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.CheckpointException.Problem;
 import dev.jcr.image.v1.Description;
+import dev.jcr.image.v1.Files;
 import dev.jcr.image.v1.Owner;
 import dev.jcr.image.v1.Terminal;
 import dev.jcr.parasite.linux.Errno;
@@ -63,6 +64,24 @@ public final class FileCollector implements AutoCloseable {
       throw OpenFileTable.failure(pid, e);
     }
     return problems;
+  }
+
+  /// What can be told of the running process. No queue is read and no connection touched: a socket
+  /// in repair mode, which reading needs, would fail the process's calls or mix up what it sends.
+  /// What comes and goes meanwhile is left out; what cannot be carried over [#preflight] tells.
+  public Files outline() throws CheckpointException {
+    try (OpenFileTable table = OpenFileTable.read(pid, pidFd);
+        SharedObjects objects = new SharedObjects()) {
+      Scene scene = Scene.running(pid, table, Outside.look(pid, table.files()), objects, policy);
+      return Files.newBuilder()
+          .addAllDescriptors(table.descriptors())
+          .addAllDescriptions(describe(scene, new ArrayList<>()))
+          .addAllObjects(objects.objects())
+          .addAllTerminals(scene.terminals())
+          .build();
+    } catch (IOException e) {
+      throw OpenFileTable.failure(pid, e);
+    }
   }
 
   /// Before the freeze, on the tracer thread: what reading connections needs, if there are any.

@@ -7,6 +7,7 @@ import dev.jcr.image.v1.Description;
 import dev.jcr.image.v1.InetSocket;
 import dev.jcr.image.v1.SocketOption;
 import dev.jcr.image.v1.SocketOptions;
+import dev.jcr.image.v1.TcpConnection;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Fcntl;
 import dev.jcr.parasite.linux.FdCalls;
@@ -272,6 +273,9 @@ final class InetSockets {
             throw new Refusal(
                 what + " cannot be read: " + unable.get(), "run jcr with CAP_NET_ADMIN");
           }
+          socket
+              .setRemote(ByteString.copyFrom(peer.get()))
+              .setConnection(TcpConnection.newBuilder().setState(state));
         } else {
           keep(scene, file, fd, state, peer.get(), socket);
         }
