@@ -204,6 +204,9 @@ class BlockedCallsTest {
       assertThat(calls)
           .hasSizeGreaterThanOrEqualTo(leastCalls)
           .allMatch(call -> call.error == call.wanted);
+      assertThat(calls)
+          .as("calls in progress at the dump")
+          .allMatch(call -> expectedGaps == 0 || gapStart < call.end);
       assertThat(wrong).as("calls that ended at the wrong time").isEmpty();
     }
 

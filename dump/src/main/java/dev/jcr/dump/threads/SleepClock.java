@@ -7,6 +7,7 @@ import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.procfs.BlockedIn;
 import dev.jcr.parasite.procfs.Proc;
+import dev.jcr.parasite.procfs.SchedFile;
 import dev.jcr.parasite.remote.ProcessMemory;
 import dev.jcr.parasite.restart.InterruptedCall;
 import dev.jcr.parasite.restart.TimedCall;
@@ -76,8 +77,7 @@ public final class SleepClock {
             pinned = cpu;
           }
           OptionalLong lastRan = proc.sched(tid).execStartNanos();
-          OptionalLong now =
-              dev.jcr.parasite.procfs.SchedFile.parse(self.text("sched")).execStartNanos();
+          OptionalLong now = SchedFile.parse(self.text("sched")).execStartNanos();
           if (pinned == cpu && lastRan.isPresent() && now.isPresent()) {
             sleeps.put(
                 tid,
@@ -99,21 +99,32 @@ public final class SleepClock {
     timers.look();
   }
 
-  /// Reads, behind the stop, when the sleeps that it interrupted were to end.
+  /// Reads, behind the stop, when the sleeps that it interrupted were to end. Without a lambda: a
+  /// rehearsal sleeps nowhere, so that its first use would be in the freeze.
   public void stopped() {
     ends.clear();
-    if (sleeps.values().stream().noneMatch(Sleep::timer)) {
+    boolean any = false;
+    for (Sleep sleep : sleeps.values()) {
+      any |= sleep.timer();
+    }
+    if (!any) {
       return;
     }
     timers.stopped();
     // First those of whose end most is known: the others take what is left.
-    sleeps.forEach((tid, sleep) -> {
+    for (Map.Entry<Integer, Sleep> entry : sleeps.entrySet()) {
+      Sleep sleep = entry.getValue();
       if (sleep.timer() && sleep.timeout().isPresent()) {
-        timers
-            .take(sleep.estimate(sleep.timeout().getAsLong()))
-            .ifPresent(end -> ends.put(tid, end));
+        take(entry.getKey(), sleep.estimate(sleep.timeout().getAsLong()));
       }
-    });
+    }
+  }
+
+  private void take(int tid, long estimate) {
+    OptionalLong end = timers.take(estimate);
+    if (end.isPresent()) {
+      ends.put(tid, end.getAsLong());
+    }
   }
 
   private static boolean pin(Arena arena, int cpu) {
@@ -156,7 +167,7 @@ public final class SleepClock {
     long estimate = sleep.estimate(timeout.getAsLong());
     if (sleep.timer() && sleep.timeout().isEmpty() && !ends.containsKey(tid)) {
       // It was interrupted before, and the last look saw only how long it has slept since.
-      timers.take(estimate).ifPresent(end -> ends.put(tid, end));
+      take(tid, estimate);
     }
     return Math.max(1, ends.getOrDefault(tid, estimate) - stoppedAt);
   }

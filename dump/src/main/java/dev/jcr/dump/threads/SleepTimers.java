@@ -46,7 +46,10 @@ final class SleepTimers {
     if (before.isEmpty()) {
       return;
     }
-    read().ifPresent(list -> add(list.sleepers()));
+    Optional<TimerList> after = read();
+    if (after.isPresent()) {
+      add(after.get().sleepers());
+    }
   }
 
   /// For tests: as if these had been listed before the stop, in ns of System.nanoTime.
