@@ -86,8 +86,10 @@ static void vdso(void) {
   sync_();
   long before[4];
   for (int i = 0; i < 4; i++) before[i] = calls[i];
-  nap(100);
-  for (int i = 0; i < 4; i++) CHECK(calls[i] > before[i], "thread %d does not run", i);
+  for (int i = 0; i < 4; i++) {
+    for (int tries = 0; calls[i] == before[i] && tries < 1000; tries++) nap(10);
+    CHECK(calls[i] > before[i], "thread %d does not run", i);
+  }
   stop_ = 1;
   for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
 }
