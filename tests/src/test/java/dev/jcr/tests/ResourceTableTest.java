@@ -146,7 +146,36 @@ class ResourceTableTest {
                       .collect(Collectors.joining(", ")))
           .append(" |\n");
     }
+    stressors(table);
     return table.toString();
+  }
+
+  private static void stressors(StringBuilder table) {
+    table
+        .append(
+            """
+
+            ## stress-ng
+
+            Its workers, one process each, dumped in the middle of their work (`StressorsTest`, all with `--soak`).
+            Restored, at work again, and ended with success under `--verify`:
+            """)
+        .append(String.join(", ", Stressors.WORKING))
+        .append(".\n\n| refused for | |\n| --- | --- |\n");
+    for (Stressors.Refused group : Stressors.REFUSED) {
+      table
+          .append("| ")
+          .append(group.reason())
+          .append(" | ")
+          .append(String.join(", ", group.names()))
+          .append(" |\n");
+    }
+    table.append(
+        """
+
+        Also: `ioprio` notices that its process group is gone, of which the restore tells; `open` has 32000 files
+        open, more than a jcr without CAP_SYS_RESOURCE may make.
+        """);
   }
 
   private static String result(ResourceKind kind, Map<String, String> results) {
