@@ -4,6 +4,7 @@ import dev.jcr.dump.Dump;
 import dev.jcr.dump.DumpOptions;
 import dev.jcr.dump.DumpOptions.Afterwards;
 import dev.jcr.dump.DumpReport;
+import dev.jcr.dump.files.Embedding;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.inspect.Describe;
 import dev.jcr.image.v1.Loss;
@@ -12,6 +13,7 @@ import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;
@@ -56,6 +58,9 @@ final class DumpCommand implements Callable<Integer> {
       heading = "%nEstablished TCP connections (default: they forbid the dump):%n")
   private ConnectionOptions connections = new ConnectionOptions();
 
+  @ArgGroup(validate = false, heading = "%nFiles that the process has open or mapped:%n")
+  private FileOptions files = new FileOptions();
+
   @Option(
       names = "--json",
       description = "Print the report, or the error, as one line of JSON on stdout.")
@@ -89,6 +94,43 @@ final class DumpCommand implements Callable<Integer> {
         description =
             "Track what is written from here on, for the next --prev-images-dir; only with -R.")
     private boolean trackMemory;
+  }
+
+  static final class FileOptions {
+    @Option(
+        names = "--embed-files",
+        paramLabel = "PATH",
+        description = {
+          "Put the content of file PATH, or of all regular files in folder PATH, into the image. A"
+              + " restore uses the file that is there if it is the same or --if-changed accepts it;"
+              + " makes it again if it is gone; and else leaves it and gives the process one without"
+              + " a name. May be repeated."
+        })
+    private List<Path> paths = List.of();
+
+    @Option(
+        names = "--embed-limit",
+        paramLabel = "BYTES",
+        description = "Refuse to embed a larger file (default: 67108864).")
+    private long limit = Embedding.USUAL_LIMIT;
+
+    Embedding embedding() throws CheckpointException {
+      if (limit < 0) {
+        throw new CheckpointException(
+            CheckpointException.Outcome.USAGE,
+            "cannot read the command line: --embed-limit: not " + limit + "; see jcr dump --help");
+      }
+      return new Embedding(paths.stream().map(FileOptions::real).toList(), limit);
+    }
+
+    /// As /proc shows it. What is not there is the engine's to report.
+    private static String real(Path path) {
+      try {
+        return path.toRealPath().toString();
+      } catch (IOException _) {
+        return path.toAbsolutePath().normalize().toString();
+      }
+    }
   }
 
   static final class ProcessOptions {
@@ -125,6 +167,7 @@ final class DumpCommand implements Callable<Integer> {
             .afterwards(afterwards)
             .compression(image.codec.compression(), image.codec.level())
             .connections(connections.policy())
+            .embedding(files.embedding())
             .parent(image.parent)
             .trackMemory(image.trackMemory)
             .build();

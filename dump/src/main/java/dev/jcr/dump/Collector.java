@@ -3,6 +3,8 @@ package dev.jcr.dump;
 import com.google.protobuf.ByteString;
 import dev.jcr.dump.files.Collected;
 import dev.jcr.dump.files.ConnectionPolicy;
+import dev.jcr.dump.files.EmbeddedFiles;
+import dev.jcr.dump.files.Embedding;
 import dev.jcr.dump.files.FileCollector;
 import dev.jcr.dump.identity.IdentityCollector;
 import dev.jcr.dump.identity.Unkept;
@@ -109,6 +111,7 @@ final class Collector implements AutoCloseable {
   private boolean trackAgain;
   private boolean leavesPages;
   private boolean numaPolicies;
+  private Embedding embedding = Embedding.NONE;
   private long caught;
 
   private Collector(
@@ -206,6 +209,11 @@ final class Collector implements AutoCloseable {
   void track(WriteTracker writes, boolean again) {
     tracker = writes;
     trackAgain = again;
+  }
+
+  /// Files whose content goes into the image.
+  void embed(Embedding wanted) {
+    embedding = wanted;
   }
 
   /// Pages that may come later stay with the process.
@@ -368,6 +376,9 @@ final class Collector implements AutoCloseable {
       for (SharedObject object : files.getObjectsList()) {
         dumper.dumpObject(object.getId(), collected.content(object.getId()), object.getSize());
       }
+      if (!embedding.isEmpty()) {
+        files = embed(vmas, files, dumper);
+      }
       for (SharedObject copy : FileCopies.of(vmas, files.getObjectsList())) {
         try (Fd fd = Fd.open(copy.getName(), Fd.O_RDONLY, 0)) {
           dumper.dumpObject(copy.getId(), fd, copy.getSize());
@@ -396,6 +407,18 @@ final class Collector implements AutoCloseable {
         .addAllLosses(losses)
         .addAllLosses(unkept)
         .build();
+  }
+
+  /// Copies the files that are to be in the image.
+  private Files embed(List<Vma> vmas, Files files, PageDumper dumper)
+      throws CheckpointException, IOException {
+    try (EmbeddedFiles embedded = EmbeddedFiles.of(pid, vmas, files, embedding)) {
+      for (SharedObject object : embedded.objects()) {
+        dumper.dumpObject(object.getId(), embedded.content(object), object.getSize());
+      }
+      embedded.requireUnchanged(pid);
+      return files.toBuilder().addAllObjects(embedded.objects()).build();
+    }
   }
 
   /// Of a thread that dispatches its calls to itself an injected one would end in its handler. Only

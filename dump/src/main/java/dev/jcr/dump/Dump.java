@@ -1,6 +1,7 @@
 package dev.jcr.dump;
 
 import dev.jcr.dump.files.ConnectionPolicy;
+import dev.jcr.dump.files.EmbeddedFiles;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Problem;
 import dev.jcr.image.codec.ImageWriter;
@@ -35,7 +36,9 @@ public final class Dump {
           rehearsal.begin(
               () -> Rehearsal.run(own, options.compression(), options.compressionLevel()));
         }
-        refuse(options.pid(), preflight(options.pid(), options.connections()));
+        List<Problem> problems = preflight(options.pid(), options.connections());
+        problems.addAll(EmbeddedFiles.preflight(options.pid(), options.embedding()));
+        refuse(options.pid(), problems);
       }
       try (ImageWriter image =
           ImageWriter.create(

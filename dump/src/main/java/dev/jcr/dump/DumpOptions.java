@@ -1,6 +1,7 @@
 package dev.jcr.dump;
 
 import dev.jcr.dump.files.ConnectionPolicy;
+import dev.jcr.dump.files.Embedding;
 import dev.jcr.image.v1.Compression;
 import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
@@ -18,6 +19,7 @@ import org.jspecify.annotations.Nullable;
 /// @param trackMemory leave a tracker behind, so that the next image can continue this one
 /// @param rehearse dump a throw-away process first, so that the freeze is short; a jcr that has
 ///   dumped before need not
+/// @param embedding files whose content goes into the image
 public record DumpOptions(
     int pid,
     Path directory,
@@ -28,7 +30,8 @@ public record DumpOptions(
     boolean durable,
     @Nullable Path parent,
     boolean trackMemory,
-    boolean rehearse) {
+    boolean rehearse,
+    Embedding embedding) {
   /// Everything, durable, compressed fast; the process ends with it.
   public static Builder of(int pid, Path directory) {
     return new Builder(pid, directory);
@@ -55,6 +58,7 @@ public record DumpOptions(
     private @Nullable Path parent;
     private boolean trackMemory;
     private boolean rehearse = true;
+    private Embedding embedding = Embedding.NONE;
 
     private Builder(int pid, Path directory) {
       this.pid = pid;
@@ -97,6 +101,11 @@ public record DumpOptions(
       return this;
     }
 
+    public Builder embedding(Embedding files) {
+      embedding = files;
+      return this;
+    }
+
     public DumpOptions build() {
       return new DumpOptions(
           pid,
@@ -108,7 +117,8 @@ public record DumpOptions(
           durable,
           parent,
           trackMemory,
-          rehearse);
+          rehearse,
+          embedding);
     }
   }
 }

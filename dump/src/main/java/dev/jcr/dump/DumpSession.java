@@ -120,6 +120,7 @@ final class DumpSession {
 
   private DumpReport dump() throws CheckpointException {
     try (Collector collector = Collector.open(pid, host, options.connections())) {
+      collector.embed(options.embedding());
       if (gate.leavesPages()) {
         collector.leavePages();
       }

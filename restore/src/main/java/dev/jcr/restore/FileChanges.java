@@ -78,7 +78,8 @@ public record FileChanges(Map<String, String> moved, ChangedFiles changed) {
     }
     for (SharedObject.Builder object : files.getObjectsBuilderList()) {
       if (object.getKind() == SharedObject.Kind.KIND_UNLINKED_FILE
-          || object.getKind() == SharedObject.Kind.KIND_FILE_COPY) {
+          || object.getKind() == SharedObject.Kind.KIND_FILE_COPY
+          || object.getKind() == SharedObject.Kind.KIND_EMBEDDED_FILE) {
         object.setName(path(object.getName()));
       }
     }

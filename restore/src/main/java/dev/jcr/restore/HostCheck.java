@@ -10,6 +10,7 @@ import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.Host;
 import dev.jcr.image.v1.ProcessState;
 import dev.jcr.image.v1.Resume;
+import dev.jcr.image.v1.SharedObject;
 import dev.jcr.image.v1.Thread;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.VmaKind;
@@ -34,6 +35,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.locks.LockSupport;
+import java.util.stream.Collectors;
 
 /// Whether this host can take a process up, found before anything is created.
 final class HostCheck {
@@ -188,6 +190,11 @@ final class HostCheck {
     Map<String, FileIdentity> exact = new LinkedHashMap<>();
     Map<String, FileIdentity> shared = new LinkedHashMap<>();
     FileIdentity executable = state.getIdentity().getExecutable();
+    Set<String> embedded =
+        state.getFiles().getObjectsList().stream()
+            .filter(object -> object.getKind() == SharedObject.Kind.KIND_EMBEDDED_FILE)
+            .map(SharedObject::getName)
+            .collect(Collectors.toSet());
     exact.put(executable.getPath(), executable);
     for (Vma vma : state.getMemory().getVmasList()) {
       if (vma.hasFile()) {
@@ -195,6 +202,8 @@ final class HostCheck {
             .put(vma.getFile().getPath(), vma.getFile());
       }
     }
+    exact.keySet().removeAll(embedded);
+    shared.keySet().removeAll(embedded);
     for (FileIdentity file : exact.values()) {
       if (shared.containsKey(file.getPath())) {
         continue;

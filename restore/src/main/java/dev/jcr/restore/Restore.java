@@ -74,7 +74,9 @@ public final class Restore {
       if (!options.verified() && options.lazy().isEmpty()) {
         image.verifyPages();
       }
-      ProcessState state = options.applied(image.state());
+      EmbeddedFiles embedded =
+          EmbeddedFiles.of(options.applied(image.state()), options.files().changed());
+      ProcessState state = embedded.state();
       ChangedFiles changed = options.files().changed();
       LazyRanges lazy =
           remote == null ? lazy(options, state, image) : LazyRanges.remote(state, image.pagemap());
@@ -86,6 +88,7 @@ public final class Restore {
           handed -> {
             try (RestoreSession session =
                 new RestoreSession(image, state, host, !options.detach(), handed, lazy, remote)) {
+              session.note(embedded.notes());
               return execute(options, gate, session, steps, CpuVerdict.of(state, host), begin);
             }
           };
@@ -172,9 +175,10 @@ public final class Restore {
   /// The steps that [#run] would execute, one line each, without touching any process.
   public static List<String> describePlan(RestoreOptions options) throws CheckpointException {
     try (ImageReader image = ImageReader.open(options.directory())) {
+      ProcessState wanted = options.applied(image.state());
       RestorePlan.Steps steps =
           RestorePlan.of(
-              options.applied(image.state()),
+              EmbeddedFiles.of(wanted, options.files().changed()).state(),
               image.pagemap(),
               options.files().changed(),
               lazy(options, image.state(), image));

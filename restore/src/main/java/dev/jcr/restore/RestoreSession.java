@@ -661,6 +661,11 @@ final class RestoreSession implements AutoCloseable {
     }
   }
 
+  /// What the user should know besides.
+  void note(List<String> more) {
+    notes.addAll(more);
+  }
+
   /// Lets the process run. After this it does not depend on jcr any more.
   void thaw(boolean stopped) throws CheckpointException {
     for (OwnedProcess thread : threads.values()) {
@@ -671,7 +676,9 @@ final class RestoreSession implements AutoCloseable {
       Kernel.raw(Syscall.KILL, process().tid(), SIGSTOP);
     }
     SleepResumer sleeps = new SleepResumer(machine, process().memory());
-    copies.keep();
+    for (String left : copies.keep()) {
+      notes.add("file " + left + " is one that the process alone should have; remove it");
+    }
     done = true;
     // Threads whose timeout stands in memory for a moment go first, while the others are stopped;
     // a stopped process does not reach its call.

@@ -73,7 +73,7 @@ public sealed interface RestoreStep {
     }
   }
 
-  /// Makes mapped files that are gone again, from their copies in the image.
+  /// Makes files that are gone or have changed again, from their copies in the image.
   record RecreateFiles(List<SharedObject> copies) implements RestoreStep {
     public RecreateFiles {
       copies = List.copyOf(copies);
@@ -82,7 +82,11 @@ public sealed interface RestoreStep {
     @Override
     public String describe() {
       return "recreate what is missing of "
-          + String.join(", ", copies.stream().map(SharedObject::getName).toList());
+          + String.join(", ", copies.stream().map(RecreateFiles::name).toList());
+    }
+
+    private static String name(SharedObject copy) {
+      return copy.getName() + (copy.getRemoved() ? " (for the process alone)" : "");
     }
   }
 

@@ -11,6 +11,7 @@ import dev.jcr.parasite.linux.Fcntl;
 import dev.jcr.parasite.linux.FdCalls;
 import dev.jcr.parasite.linux.FileStat;
 import dev.jcr.parasite.linux.OpenFlags;
+import dev.jcr.parasite.linux.SyscallException;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -61,13 +62,18 @@ final class PlainFiles {
           .setFile(identity(SharedObjects.withoutDeleted(file.link()), stat));
     } else {
       String path = path(file);
-      boolean virtual = VIRTUAL.contains(FdCalls.fileSystem(file.duplicate().number()));
+      boolean virtual = isVirtual(file.duplicate().number());
       regular.setFile(
           virtual
               ? FileIdentity.newBuilder().setPath(path).setMode(stat.mode()).build()
               : identity(path, stat));
     }
     description.setRegular(regular.addAllLocks(locks));
+  }
+
+  /// Whether a file is made up by the kernel as it is read.
+  static boolean isVirtual(int fd) throws SyscallException {
+    return VIRTUAL.contains(FdCalls.fileSystem(fd));
   }
 
   static void directory(OpenFile file, Description.Builder description)

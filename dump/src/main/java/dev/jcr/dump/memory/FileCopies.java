@@ -25,6 +25,11 @@ public final class FileCopies {
       throws SyscallException {
     int id = others.stream().mapToInt(SharedObject::getId).max().orElse(0);
     Set<String> seen = new HashSet<>();
+    for (SharedObject other : others) {
+      if (other.getKind() == SharedObject.Kind.KIND_EMBEDDED_FILE) {
+        seen.add(other.getName());
+      }
+    }
     List<SharedObject> copies = new ArrayList<>();
     for (Vma vma : vmas) {
       if (vma.getKind() != VmaKind.VMA_SHARED_FILE

@@ -17,8 +17,10 @@ import dev.jcr.image.v1.SocketOptions;
 import dev.jcr.image.v1.TcpConnection;
 import dev.jcr.image.v1.Terminal;
 import dev.jcr.image.v1.UnixSocket;
+import dev.jcr.image.v1.Vma;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.regex.Pattern;
@@ -43,12 +45,24 @@ final class FileRules {
 
   private static final Pattern LOCK = Pattern.compile("(jcr-[0-9]{1,10}-[0-9a-f]{16})?");
 
+  private static final int PATH_MAX = 4096;
+  private static final int S_IFMT = 0xf000;
+  private static final int S_IFREG = 0x8000;
+
   private final Files files;
+  private final Set<String> used = new HashSet<>();
+  private final Set<String> embedded = new HashSet<>();
   private final Map<Integer, SharedObject> objects = new HashMap<>();
   private final Set<Integer> descriptions = new HashSet<>();
 
-  FileRules(Files files) {
+  FileRules(Files files, List<Vma> vmas) {
     this.files = files;
+    vmas.stream().filter(Vma::hasFile).forEach(vma -> used.add(vma.getFile().getPath()));
+    for (Description description : files.getDescriptionsList()) {
+      if (description.hasRegular() && description.getRegular().getObjectId() == 0) {
+        used.add(description.getRegular().getFile().getPath());
+      }
+    }
     files.getObjectsList().forEach(object -> objects.put(object.getId(), object));
     files.getDescriptionsList().forEach(each -> descriptions.add(each.getId()));
   }
@@ -245,7 +259,7 @@ final class FileRules {
     that(filter % 8 == 0 && filter <= 8 * 4096, "options.filter is not made of instructions");
   }
 
-  private static void object(SharedObject object) throws Invalid {
+  private void object(SharedObject object) throws Invalid {
     that(object.getKind() != SharedObject.Kind.KIND_UNSPECIFIED, "kind is missing");
     that(object.getSize() >= 0, "size is beyond 63 bits");
     that((object.getSeals() & ~SEALS) == 0, "seals has unknown bits");
@@ -255,6 +269,30 @@ final class FileRules {
         "create_flags of anonymous memory are not those of huge pages");
     that(upTo(object.getMode(), 0xffff), "mode has unknown bits");
     that(upTo(object.getMtimeNanos(), 999_999_999), "mtime_nanos is beyond a second");
+    if (object.getKind() == SharedObject.Kind.KIND_EMBEDDED_FILE) {
+      embedded(object);
+    }
+  }
+
+  /// A restore makes a file of it: only one that the process has open or mapped, and only there.
+  private void embedded(SharedObject object) throws Invalid {
+    String path = object.getName();
+    that(
+        path.length() < PATH_MAX && isPlain(path), "name is not an absolute path without . and ..");
+    that((object.getMode() & S_IFMT) == S_IFREG, "mode is not that of a regular file");
+    that(!object.getRemoved(), "removed is not for files");
+    that(embedded.add(path), "name is that of another object");
+    that(used.contains(path), "name is of no file that is open or mapped");
+  }
+
+  private static boolean isPlain(String path) {
+    String[] names = path.split("/", -1);
+    for (int i = 1; i < names.length; i++) {
+      if (names[i].isEmpty() || names[i].equals(".") || names[i].equals("..")) {
+        return false;
+      }
+    }
+    return names.length > 1 && names[0].isEmpty();
   }
 
   private static void terminal(Terminal terminal) throws Invalid {

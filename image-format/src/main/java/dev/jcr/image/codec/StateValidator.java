@@ -55,7 +55,7 @@ public final class StateValidator {
           state.getHost().getPageSize() == pagemap.getPageSize(),
           "host.page_size differs from the pagemap's");
       in("identity", state.getIdentity(), StateValidator::identity);
-      FileRules files = new FileRules(state.getFiles());
+      FileRules files = new FileRules(state.getFiles(), state.getMemory().getVmasList());
       in("files", state.getFiles(), _ -> files.check());
       MemoryRules memory = new MemoryRules(state.getHost(), files);
       in("memory", state.getMemory(), memory::check);

@@ -15,6 +15,7 @@ import dev.jcr.image.v1.PageRun;
 import dev.jcr.image.v1.PageSpace;
 import dev.jcr.image.v1.Pagemap;
 import dev.jcr.image.v1.ProcessState;
+import dev.jcr.image.v1.SharedObject;
 import dev.jcr.image.v1.TcpConnection;
 import dev.jcr.image.v1.UnixSocket;
 import dev.jcr.image.v1.VmaKind;
@@ -42,6 +43,18 @@ class StateValidatorTest {
                 .setType(1)
                 .addReceiveQueue(ByteString.copyFromUtf8("x"))
                 .addAttachments(attachment));
+  }
+
+  private static void embed(ProcessState.Builder state, String name, int mode) {
+    int last = state.getFiles().getObjects(state.getFiles().getObjectsCount() - 1).getId();
+    state
+        .getFilesBuilder()
+        .addObjects(
+            SharedObject.newBuilder()
+                .setId(last + 1)
+                .setKind(SharedObject.Kind.KIND_EMBEDDED_FILE)
+                .setName(name)
+                .setMode(mode));
   }
 
   static Stream<Arguments> everyRule() {
@@ -241,6 +254,20 @@ class StateValidatorTest {
         refused(
             "files.objects[0].seals has unknown",
             s -> s.getFilesBuilder().getObjectsBuilder(0).setSeals(64)),
+        refused(
+            "files.objects[1].name is not an absolute path", s -> embed(s, "usr/bin/x", 0100644)),
+        refused(
+            "files.objects[1].name is not an absolute path",
+            s -> embed(s, "/usr/../etc/x", 0100644)),
+        refused("files.objects[1].name is not an absolute path", s -> embed(s, "/usr//x", 0100644)),
+        refused(
+            "files.objects[1].name is too long or has a NUL", s -> embed(s, "/usr/x\0", 0100644)),
+        refused(
+            "files.objects[1].name is not an absolute path",
+            s -> embed(s, "/" + "x".repeat(4095), 0100644)),
+        refused("files.objects[1].mode is not that of a regular", s -> embed(s, "/etc/x", 0020644)),
+        refused(
+            "files.objects[1].name is of no file that is open", s -> embed(s, "/etc/x", 0100644)),
         refused(
             "signals.actions[0].signal is beyond",
             s -> s.getSignalsBuilder().getActionsBuilder(0).setSignal(65)),

@@ -25,7 +25,8 @@ public record ChangedFiles(Policy byDefault, Map<String, Policy> byPath) {
     byPath = Map.copyOf(byPath);
   }
 
-  Policy of(String path) {
+  /// Of a file, by its path of now.
+  public Policy of(String path) {
     return byPath.getOrDefault(path, byDefault);
   }
 

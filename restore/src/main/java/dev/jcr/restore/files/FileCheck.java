@@ -34,6 +34,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.stream.Collectors;
 
 /// What of the descriptor column this host cannot give, found before any process is created and
@@ -44,9 +45,17 @@ public final class FileCheck {
   private final Map<Integer, Integer> lowestFd = new HashMap<>();
   private final List<Problem> problems = new ArrayList<>();
 
+  /// Paths at which the restore will make a file.
+  private final Set<String> embedded;
+
   private FileCheck(Files files, ChangedFiles changed) {
     this.files = files;
     this.changed = changed;
+    this.embedded =
+        files.getObjectsList().stream()
+            .filter(object -> object.getKind() == SharedObject.Kind.KIND_EMBEDDED_FILE)
+            .map(SharedObject::getName)
+            .collect(Collectors.toSet());
     for (Descriptor descriptor : files.getDescriptorsList()) {
       lowestFd.merge(descriptor.getDescriptionId(), descriptor.getFd(), Math::min);
     }
@@ -84,7 +93,8 @@ public final class FileCheck {
     try {
       switch (description.getKindCase()) {
         case REGULAR -> {
-          if (description.getRegular().getObjectId() == 0) {
+          String path = description.getRegular().getFile().getPath();
+          if (description.getRegular().getObjectId() == 0 && !embedded.contains(path)) {
             regular(fd, description.getRegular().getFile(), description.getFlags());
           }
         }
@@ -169,22 +179,7 @@ public final class FileCheck {
       return;
     }
     FileStat now = found.get();
-    boolean same =
-        now.size() == file.getSize()
-            && now.mtimeSeconds() == file.getMtimeSeconds()
-            && now.mtimeNanos() == file.getMtimeNanos();
-    boolean longer = Long.compareUnsigned(now.size(), file.getSize()) >= 0;
-    boolean appender =
-        (flags & OpenFlags.O_APPEND) != 0
-            && (flags & OpenFlags.O_ACCMODE) == OpenFlags.O_WRONLY
-            && longer;
-    boolean accepted =
-        switch (changed.of(file.getPath())) {
-          case SAME -> appender;
-          case APPEND, TRUNCATE -> longer;
-          case ANY -> true;
-        };
-    if (!same && !accepted) {
+    if (!isAccepted(now, file, flags, changed)) {
       String how =
           now.size() == file.getSize()
               ? "was modified"
@@ -195,6 +190,28 @@ public final class FileCheck {
           file.getPath() + " has changed since the dump: it " + how,
           "put the file back as it was, or say what to do with --if-changed");
     }
+  }
+
+  /// Whether an open file is as it was, or has changed in a way that is accepted.
+  ///
+  /// @param flags those of F_GETFL
+  public static boolean isAccepted(
+      FileStat now, FileIdentity file, int flags, ChangedFiles changed) {
+    boolean same =
+        now.size() == file.getSize()
+            && now.mtimeSeconds() == file.getMtimeSeconds()
+            && now.mtimeNanos() == file.getMtimeNanos();
+    boolean longer = Long.compareUnsigned(now.size(), file.getSize()) >= 0;
+    boolean appender =
+        (flags & OpenFlags.O_APPEND) != 0
+            && (flags & OpenFlags.O_ACCMODE) == OpenFlags.O_WRONLY
+            && longer;
+    return same
+        || switch (changed.of(file.getPath())) {
+          case SAME -> appender;
+          case APPEND, TRUNCATE -> longer;
+          case ANY -> true;
+        };
   }
 
   /// The very process that it was of: a pid may belong to another one by now.
@@ -218,10 +235,12 @@ public final class FileCheck {
   }
 
   private void object(SharedObject object) {
-    if (object.getKind() != SharedObject.Kind.KIND_UNLINKED_FILE) {
+    boolean embedded = object.getKind() == SharedObject.Kind.KIND_EMBEDDED_FILE;
+    if (object.getKind() != SharedObject.Kind.KIND_UNLINKED_FILE && !embedded) {
       return;
     }
     String path = object.getName();
+    String label = (embedded ? "embedded" : "unlinked") + " file " + path;
     int slash = path.lastIndexOf('/');
     String directory = slash <= 0 ? "/" : path.substring(0, slash);
     try {
@@ -230,13 +249,12 @@ public final class FileCheck {
         problems.add(
             new Problem(
                 "file",
-                "unlinked file " + path,
+                label,
                 "its directory " + directory + " does not exist",
                 "create the directory"));
       }
     } catch (SyscallException e) {
-      problems.add(
-          new Problem("file", "unlinked file " + path, String.valueOf(e.getMessage()), ""));
+      problems.add(new Problem("file", label, String.valueOf(e.getMessage()), ""));
     }
   }
 

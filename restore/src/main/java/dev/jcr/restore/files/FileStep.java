@@ -37,7 +37,7 @@ public sealed interface FileStep {
     public String describe() {
       return switch (object.getKind()) {
         case KIND_MEMFD -> "create memfd '" + object.getName() + "'" + size();
-        case KIND_UNLINKED_FILE, KIND_FILE_COPY ->
+        case KIND_UNLINKED_FILE, KIND_FILE_COPY, KIND_EMBEDDED_FILE ->
             "create unlinked file " + object.getName() + size();
         case KIND_SYSV -> "create System V segment " + object.getSegment() + size();
         case KIND_ANONYMOUS, KIND_UNSPECIFIED, UNRECOGNIZED ->

@@ -58,7 +58,7 @@ final class Objects {
     int fd =
         switch (object.getKind()) {
           case KIND_MEMFD -> memfd(object);
-          case KIND_UNLINKED_FILE, KIND_FILE_COPY -> unlinked(object);
+          case KIND_UNLINKED_FILE, KIND_FILE_COPY, KIND_EMBEDDED_FILE -> unlinked(object);
           case KIND_ANONYMOUS -> anonymous(object);
           case KIND_SYSV -> segment(object);
           case KIND_UNSPECIFIED, UNRECOGNIZED ->
