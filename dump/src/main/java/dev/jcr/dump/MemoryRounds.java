@@ -17,6 +17,7 @@ import dev.jcr.image.v1.Manifest;
 import dev.jcr.image.v1.Statistics;
 import dev.jcr.image.v1.Tracking;
 import dev.jcr.parasite.collect.VmaCollector;
+import dev.jcr.parasite.host.HostFacts;
 import dev.jcr.parasite.linux.PageScan;
 import dev.jcr.parasite.linux.Userfault;
 import dev.jcr.parasite.procfs.Proc;
@@ -66,7 +67,8 @@ public final class MemoryRounds implements AutoCloseable {
           userfault.close();
         }
       }
-      return new MemoryRounds(pid, stat, new WriteTracker(userfault, new Ranges()), true);
+      return new MemoryRounds(
+          pid, stat, new WriteTracker(userfault, HostFacts.pageSize(), new Ranges()), true);
     } catch (IOException e) {
       throw Preflight.lost(pid, e);
     }
@@ -82,10 +84,14 @@ public final class MemoryRounds implements AutoCloseable {
     }
     try {
       ProcStat stat = Proc.of(pid).stat();
+      int page = HostFacts.pageSize();
       return Keeper.take(manifest.getTracking(), pid)
           .map(userfault ->
               new MemoryRounds(
-                  pid, stat, new WriteTracker(userfault, Ranges.of(parent.pagemap())), false));
+                  pid,
+                  stat,
+                  new WriteTracker(userfault, page, Ranges.of(parent.pagemap())),
+                  false));
     } catch (IOException e) {
       throw Preflight.lost(pid, e);
     }

@@ -21,14 +21,15 @@ import org.jspecify.annotations.Nullable;
 ///
 /// Writes to shared memory by way of other mappings cannot be seen; it is stored whole every time.
 public final class WriteTracker implements AutoCloseable {
-  private static final long LEAST_PAGE = 4096;
-
   private final Userfault userfault;
+  private final int page;
   private Ranges known;
 
+  /// @param page bytes of a page
   /// @param known pages that the last image has
-  public WriteTracker(Userfault userfault, Ranges known) {
+  public WriteTracker(Userfault userfault, int page, Ranges known) {
     this.userfault = userfault;
+    this.page = page;
     this.known = known;
   }
 
@@ -85,9 +86,9 @@ public final class WriteTracker implements AutoCloseable {
       forget(start, end);
     } else if (error != -Errno.ENOENT) {
       throw new SyscallException("forget which pages were written", Syscall.IOCTL, (int) -error);
-    } else if (end - start > LEAST_PAGE) {
+    } else if (end - start > page) {
       // Part of it has been mapped anew since; pages behind that part were not reached.
-      long middle = start + (end - start) / 2 / LEAST_PAGE * LEAST_PAGE;
+      long middle = start + (end - start) / 2 / page * page;
       forget(start, middle);
       forget(middle, end);
     }

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.pages.Ranges;
+import dev.jcr.parasite.host.HostFacts;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.Kernel;
@@ -13,6 +14,7 @@ import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.linux.Userfault;
 import dev.jcr.parasite.remote.ProcessMemory;
+import java.io.IOException;
 import java.lang.foreign.Arena;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -33,6 +35,7 @@ class WriteTrackerTest {
   private static final int MAYMOVE_FIXED = 1 | 2;
   private static final int MADV_NOHUGEPAGE = 15;
 
+  private long smallest;
   private long reserved;
   private long home;
   private long away;
@@ -41,11 +44,12 @@ class WriteTrackerTest {
   private ProcessMemory memory;
 
   @BeforeEach
-  void begin() throws SyscallException, CheckpointException {
+  void begin() throws IOException, CheckpointException {
+    smallest = HostFacts.pageSize();
     long made = Kernel.raw(Syscall.USERFAULTFD, Userfault.USER_MODE_ONLY);
     assumeTrue(!Kernel.isError(made), "no userfaultfd(2)");
     Userfault userfault = new Userfault(new Fd((int) made));
-    tracker = new WriteTracker(userfault, new Ranges());
+    tracker = new WriteTracker(userfault, (int) smallest, new Ranges());
     try {
       userfault.trackWrites();
     } catch (SyscallException e) {
@@ -97,10 +101,10 @@ class WriteTrackerTest {
     return written == null ? "unknown" : written.toString();
   }
 
-  private static String pages(long... addresses) {
+  private String pages(long... addresses) {
     Ranges ranges = new Ranges();
     for (long address : addresses) {
-      ranges.add(address, address + 4096);
+      ranges.add(address, address + smallest);
     }
     return ranges.toString();
   }
