@@ -5,7 +5,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import dev.jcr.image.CheckpointException;
+import dev.jcr.parasite.host.HostFacts;
 import dev.jcr.parasite.remote.ProcessMemory;
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
@@ -17,9 +20,17 @@ import org.junit.jupiter.api.Test;
 /// Scans fresh pages of the test's own.
 class PageScanTest {
   private static final int PID = (int) ProcessHandle.current().pid();
-  private static final long PAGE = 4096;
+  private static final long PAGE = pageSize();
   private static final long PAGES = 12_000;
   private static final int MADV_NOHUGEPAGE = 15;
+
+  private static long pageSize() {
+    try {
+      return HostFacts.pageSize();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
 
   private long area;
 

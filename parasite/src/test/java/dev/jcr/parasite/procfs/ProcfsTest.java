@@ -3,6 +3,7 @@ package dev.jcr.parasite.procfs;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
 
+import dev.jcr.parasite.host.HostFacts;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.List;
@@ -333,7 +334,7 @@ class ProcfsTest {
     assertThat(proc.status(pid).kthread()).isFalse();
     assertThat(proc.stat(pid).session()).isEqualTo(proc.stat().session());
     assertThat(proc.limits().byName()).containsKey("Max open files");
-    assertThat(proc.auxv().entries()).containsEntry(6L, 4096L);
+    assertThat(proc.auxv().entries()).containsEntry(6L, (long) HostFacts.pageSize());
     for (int fd : proc.fds()) {
       // The descriptor of the listing itself is closed by now.
       if (proc.optionalText("fdinfo/" + fd).isPresent()) {
