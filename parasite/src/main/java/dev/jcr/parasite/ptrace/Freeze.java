@@ -20,6 +20,7 @@ import java.util.concurrent.locks.LockSupport;
 /// kernel, so a failure anywhere cannot leave a thread stopped.
 public final class Freeze implements AutoCloseable {
   private static final long POLL_NANOS = 20_000;
+  private static final long LOOK_NANOS = 2_000_000;
 
   private final int pid;
   private final List<StoppedThread> threads = new ArrayList<>();
@@ -74,6 +75,8 @@ public final class Freeze implements AutoCloseable {
       throw new CheckpointException(
           Outcome.TARGET_LOST, "cannot stop process " + pid + ": its leader is gone");
     }
+    Tracee leader = threads.getFirst().tracee();
+    leader.leads(threads.stream().skip(1).map(StoppedThread::tracee).toList());
   }
 
   private List<Integer> tasks() throws CheckpointException {
@@ -87,9 +90,18 @@ public final class Freeze implements AutoCloseable {
 
   /// Empty when the task ended meanwhile.
   private Optional<WaitStatus> awaitStop(Tracee tracee, long deadline) throws CheckpointException {
+    long look = System.nanoTime() + LOOK_NANOS;
     while (true) {
       Optional<WaitStatus> status = tracee.poll();
       if (status.isEmpty()) {
+        // The end of a leader is reported when that of all other threads was taken, which comes
+        // later here (Tracee#await).
+        if (tracee.tid() == pid && System.nanoTime() > look) {
+          if (tracee.isEnding()) {
+            return Optional.empty();
+          }
+          look = System.nanoTime() + LOOK_NANOS;
+        }
         if (System.nanoTime() > deadline) {
           throw new CheckpointException(
               Outcome.FAILED,

@@ -10,12 +10,14 @@ import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.procfs.Proc;
+import dev.jcr.parasite.procfs.ProcStat;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.locks.LockSupport;
 
 /// One traced thread. All methods must run on the thread that seized it: ptrace(2) belongs to a
 /// kernel thread, not to a process, and another one gets ESRCH.
@@ -32,6 +34,8 @@ public final class Tracee implements Regsets {
 
   private final int tid;
   private final Thread owner = Thread.currentThread();
+
+  private List<Tracee> others = List.of();
 
   private Tracee(int tid) {
     this.tid = tid;
@@ -63,13 +67,27 @@ public final class Tracee implements Regsets {
     return Optional.of(tracee);
   }
 
+  /// A call that was injected takes some microseconds.
+  private static final long SPIN_NANOS = 500_000;
+
+  private static final long POLL_NANOS = 20_000;
+  private static final long LOOK_NANOS = 2_000_000;
+
+  /// PF_EXITING of `<linux/sched.h>`: in exit(2), after which comes no stop.
+  private static final long EXITING = 4;
+
   private static boolean ending(int tid) {
     try {
-      char state = Proc.of(tid).stat().state();
-      return state == 'Z' || state == 'X';
+      ProcStat stat = Proc.of(tid).stat();
+      return (stat.flags() & EXITING) != 0 || stat.state() == 'Z' || stat.state() == 'X';
     } catch (IOException _) {
       return true;
     }
+  }
+
+  /// Whether the task ends or has ended: it will not stop any more.
+  public boolean isEnding() {
+    return ending(tid);
   }
 
   /// A task that the kernel attached by itself (`PTRACE_O_TRACECLONE`, `PTRACE_O_TRACEFORK`).
@@ -139,6 +157,9 @@ public final class Tracee implements Regsets {
 
   /// Waits for the next stop or end of this task.
   public WaitStatus await() throws CheckpointException {
+    if (!others.isEmpty()) {
+      return awaitLeader();
+    }
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment status = arena.allocate(JAVA_INT);
       while (true) {
@@ -154,6 +175,40 @@ public final class Tracee implements Regsets {
         }
       }
     }
+  }
+
+  /// The end of a thread group's leader is reported when that of all its other threads was taken,
+  /// and of those that are traced the tracer takes it (kernel/exit.c, delay_group_leader): who
+  /// waits for a leader that is killed meanwhile has to take the others' first, or waits for ever.
+  @SuppressWarnings("ThreadPriorityCheck") // on one CPU the leader has to run for its stop
+  private WaitStatus awaitLeader() {
+    long begin = System.nanoTime();
+    long look = begin + LOOK_NANOS;
+    while (true) {
+      Optional<WaitStatus> status = poll();
+      if (status.isPresent()) {
+        return status.get();
+      }
+      long now = System.nanoTime();
+      if (now - look > 0) {
+        if (isEnding()) {
+          for (Tracee other : others) {
+            var _ = other.poll();
+          }
+        }
+        look = now + LOOK_NANOS;
+      }
+      if (now - begin < SPIN_NANOS) {
+        Thread.yield();
+      } else {
+        LockSupport.parkNanos(POLL_NANOS);
+      }
+    }
+  }
+
+  /// This is the leader of a thread group whose other threads are traced too.
+  void leads(List<Tracee> threads) {
+    others = threads;
   }
 
   /// Takes a stop that is already there; empty when the task is still running.
