@@ -80,6 +80,7 @@ final class DiffCommand implements Callable<Integer> {
               case CONTENT -> "content";
               case ZERO_ON_LEFT -> "zero_on_left";
               case ZERO_ON_RIGHT -> "zero_on_right";
+              case NOT_THERE -> "not_there";
             });
   }
 }

@@ -21,7 +21,9 @@ public record PageDifference(int space, long start, long pages, Kind kind) {
     /// A page of zeros is present on the left only. Of no meaning in anonymous memory.
     ZERO_ON_LEFT,
     /// A page of zeros is present on the right only.
-    ZERO_ON_RIGHT
+    ZERO_ON_RIGHT,
+    /// Not known: the page stayed with the source of a migration, on one side or both.
+    NOT_THERE
   }
 
   @Override
@@ -36,6 +38,7 @@ public record PageDifference(int space, long start, long pages, Kind kind) {
           case CONTENT -> "contents differ";
           case ZERO_ON_LEFT -> "zero on the left, absent on the right";
           case ZERO_ON_RIGHT -> "absent on the left, zero on the right";
+          case NOT_THERE -> "not compared, they stayed with the source of a migration";
         };
   }
 
@@ -55,9 +58,12 @@ public record PageDifference(int space, long start, long pages, Kind kind) {
       long address = first.address();
       boolean onLeft = order <= 0;
       boolean onRight = order >= 0;
+      boolean unknown = (onLeft && a.isRemote()) || (onRight && b.isRemote());
       boolean leftZero = !onLeft || a.isZero();
       boolean rightZero = !onRight || b.isZero();
-      if (leftZero && rightZero) {
+      if (unknown) {
+        add(found, space, address, left.pageSize(), Kind.NOT_THERE);
+      } else if (leftZero && rightZero) {
         if (!onRight) {
           add(found, space, address, left.pageSize(), Kind.ZERO_ON_LEFT);
         } else if (!onLeft) {
@@ -123,6 +129,10 @@ public record PageDifference(int space, long start, long pages, Kind kind) {
 
     boolean isZero() {
       return run().getKind() == PageKind.PAGE_ZERO;
+    }
+
+    boolean isRemote() {
+      return run().getKind() == PageKind.PAGE_REMOTE;
     }
 
     ByteBuffer page() throws CheckpointException {

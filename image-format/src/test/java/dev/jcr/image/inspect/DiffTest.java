@@ -69,7 +69,9 @@ class DiffTest {
     try (ImageWriter writer = ImageWriter.create(image, compression, 3, false)) {
       for (int i = 0; i < pages.length; i++) {
         PageBuffer buffer = writer.pages(4096).take();
-        if (pages[i] >= 0) {
+        if (pages[i] == -2) {
+          writer.pages(4096).remote(0x10000L + i * 4096L, 1);
+        } else if (pages[i] >= 0) {
           buffer.add(0, 0x10000L + i * 4096L, 1);
           for (int at = 0; at < 4096; at++) {
             buffer.data().put(at, (byte) (pages[i] == 0 ? 0 : pages[i] + at));
@@ -85,7 +87,7 @@ class DiffTest {
 
   @Test
   void pagesAreComparedByContent() throws Exception {
-    // -1 is absent, 0 is zero.
+    // -2 stayed with the source, -1 is absent, 0 is zero.
     try (ImageReader left =
             image("left", Compression.COMPRESSION_NONE, new int[] {1, 0, 0, 4, 5, -1, 7});
         ImageReader right =
@@ -100,6 +102,20 @@ class DiffTest {
               "pages 0x15000 +1: absent on the left, zero on the right",
               "pages 0x16000 +1: contents differ");
       assertThat(Diff.of(left, left).isEmpty()).isTrue();
+    }
+  }
+
+  /// The last image of a migration whose memory follows it: what is not known is not called the
+  /// same, nor read.
+  @Test
+  void pagesThatStayedAreNotCompared() throws Exception {
+    try (ImageReader left = image("left", Compression.COMPRESSION_NONE, new int[] {1, -2, -2, 0});
+        ImageReader right =
+            image("right", Compression.COMPRESSION_NONE, new int[] {1, 5, -2, -2})) {
+      assertThat(Diff.of(left, right).pages())
+          .extracting(PageDifference::toString)
+          .containsExactly(
+              "pages 0x11000 +3: not compared, they stayed with the source of a migration");
     }
   }
 
