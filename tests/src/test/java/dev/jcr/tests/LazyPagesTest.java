@@ -153,12 +153,12 @@ final class LazyPagesTest {
     }
   }
 
-  /// Time to the first instruction, for 64 MiB to 2 GiB.
+  /// Time to the first instruction, for 64 MiB to 4 GiB.
   @Tag("bench")
   @Timeout(1200)
   @Test
   void timeToTheFirstInstruction() throws Exception {
-    for (String size : List.of("64", "256", "1024", "2048")) {
+    for (String size : List.of("64", "256", "1024", "4096")) {
       try (Target target = Target.start("lazy", size, "touch")) {
         Path image = target.image("one");
         Jcr.dump(target.pid(), image, "--compress", "none").expectExit(0);

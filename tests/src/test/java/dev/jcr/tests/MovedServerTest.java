@@ -120,6 +120,8 @@ class MovedServerTest {
       restore.addAll(options);
       to.command(restore.toArray(String[]::new)).run().expectExit(0);
       arrived.run();
+      // What held the packets back stays at the source, in the way of the next one that comes.
+      from.command(criu, "nft", "flush", "ruleset").run().expectExit(0);
     } finally {
       Target.delete(memory);
     }
