@@ -63,6 +63,11 @@ class TargetProgramsTest {
       return Jcr.dump(target.pid(), image, words.toArray(String[]::new));
     }
 
+    /// Not left out by the system property `jcr.cases`, a regular expression.
+    boolean isWanted() {
+      return Pattern.matches(System.getProperty("jcr.cases", ".*"), toString());
+    }
+
     Target start() {
       return Target.start(program, arguments.toArray(String[]::new));
     }
@@ -230,10 +235,8 @@ class TargetProgramsTest {
     return Stream.concat(cases(), zoo());
   }
 
-  /// The system property `jcr.cases`, a regular expression, leaves others out.
   static Stream<Case> wanted() {
-    Pattern wanted = Pattern.compile(System.getProperty("jcr.cases", ".*"));
-    return all().filter(program -> wanted.matcher(program.toString()).matches());
+    return all().filter(Case::isWanted);
   }
 
   static Stream<Case> restorable() {
