@@ -128,6 +128,10 @@ public final class Restore {
       throw new CheckpointException(
           Outcome.FAILED, "cannot restore " + options.directory() + ": it was called off");
     }
+    boolean connected = session.hasConnections();
+    if (connected) {
+      gate.letsGo();
+    }
     session.run(steps.last());
     int group = Foreground.group(pid);
     if (!options.detach() && !options.leaveStopped()) {
@@ -137,6 +141,10 @@ public final class Restore {
         .lazy()
         .ifPresent(
             memory -> session.server().ifPresent(server -> server.prefetch(memory.prefetchRate())));
+    session.unbind();
+    if (!connected) {
+      gate.letsGo();
+    }
     session.thaw(options.leaveStopped());
     return new Child(
         pid,

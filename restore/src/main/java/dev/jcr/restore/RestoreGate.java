@@ -14,4 +14,9 @@ public interface RestoreGate {
 
   /// False, or an exception, ends the process before its first instruction.
   boolean mayRun(int pid, List<Timing> timings) throws CheckpointException;
+
+  /// Before the first thing that cannot be done again from the image: connections that go on, or
+  /// else the process's first instruction, when it does not depend on jcr any more. An exception
+  /// ends it.
+  default void letsGo() throws CheckpointException {}
 }

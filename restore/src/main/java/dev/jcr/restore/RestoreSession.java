@@ -666,11 +666,22 @@ final class RestoreSession implements AutoCloseable {
     notes.addAll(more);
   }
 
-  /// Lets the process run. After this it does not depend on jcr any more.
-  void thaw(boolean stopped) throws CheckpointException {
+  /// Whether other hosts may hear of the process before its first instruction.
+  boolean hasConnections() {
+    return state.getFiles().getDescriptionsList().stream()
+        .anyMatch(description ->
+            description.hasInetSocket() && description.getInetSocket().hasConnection());
+  }
+
+  /// From here on the process runs if jcr dies.
+  void unbind() throws CheckpointException {
     for (OwnedProcess thread : threads.values()) {
       thread.tracee().setOptions(0);
     }
+  }
+
+  /// Lets the process run. After this it does not depend on jcr any more.
+  void thaw(boolean stopped) throws CheckpointException {
     int stoppedBy = state.getSignals().getStoppedBy();
     if (stopped && stoppedBy == 0) {
       Kernel.raw(Syscall.KILL, process().tid(), SIGSTOP);

@@ -14,6 +14,7 @@ import dev.jcr.restore.FileChanges;
 import dev.jcr.restore.Restore;
 import dev.jcr.restore.RestoreGate;
 import dev.jcr.restore.RestoreOptions;
+import dev.jcr.restore.RestoredProcess;
 import dev.jcr.restore.Staging;
 import dev.jcr.restore.lazy.LazyRanges;
 import dev.jcr.restore.lazy.LazyReport;
@@ -54,12 +55,13 @@ import org.jspecify.annotations.Nullable;
 /// prepared    everything is here, rebuilt and proven (the process dies with jcr, the image stays):
 ///             held until the source says COMMIT or ABORT, however long that takes
 /// decided     COMMIT came when no process was prepared any more: it is rebuilt, then let go
-/// thawing     is let go at this moment
+/// thawing     is let go at this moment: from here on it runs, whatever becomes of jcr; one with
+///             connections of TCP only if jcr lives until they go on
 /// fetching    runs here, but some of its memory is still at the source (post-copy): when that is lost,
 ///             it waits, stopped, for the source to come again (RESOLVE)
 /// running     runs here; COMMIT again is answered with RUNNING
 /// lost        was running here when the rest of its memory was lost with the source: stays stopped
-/// doubtful    jcr died while "thawing" and the process is not there: nobody can tell whether it ran.
+/// doubtful    jcr died while "thawing" (within milliseconds, with connections) and the process is not there: nobody can tell whether it ran.
 ///             Held, and said so
 /// ```
 public final class Destination implements AutoCloseable {
@@ -68,6 +70,7 @@ public final class Destination implements AutoCloseable {
   private static final int ROUND_MILLIS = 120_000;
   private static final int ID_BYTES = 16;
   private static final long END_NANOS = 20_000_000_000L;
+  private static final long ENDING_NANOS = 2_000_000_000L;
   private static final long END_STEP_NANOS = 2_000_000;
 
   private final Path folder;
@@ -134,10 +137,15 @@ public final class Destination implements AutoCloseable {
     Journal journal = Journal.read(migration.resolve("journal"));
     switch (journal.state()) {
       case "receiving" -> remove(migration);
-      case "prepared", "decided" ->
+      case "prepared", "decided" -> {
+        if (isLeftRunning(journal)) {
+          journal.set(isPostcopy(journal) ? "fetching" : "running");
+        } else {
           log.accept(
               "holds process %d (%s) of migration %s for its source to decide: jcr migrate --recover"
                   .formatted(journal.number("pid"), journal.get("comm"), migration.getFileName()));
+        }
+      }
       case "fetching" -> log.accept(waits(migration, journal));
       case "thawing" -> {
         if (isAlive(journal)) {
@@ -162,6 +170,19 @@ public final class Destination implements AutoCloseable {
   private static String waits(Path migration, Journal journal) {
     return "process %d (%s) of migration %s waits for the rest of its memory, which its source has: jcr migrate --recover there"
         .formatted(journal.number("pid"), journal.get("comm"), migration.getFileName());
+  }
+
+  /// A process that was decided to run goes on when jcr dies, just before the journal says so; one
+  /// that was not is killed then, which takes the kernel a moment.
+  private static boolean isLeftRunning(Journal journal) {
+    long end = System.nanoTime() + ENDING_NANOS;
+    while (isAlive(journal)) {
+      if (System.nanoTime() - end > 0) {
+        return true;
+      }
+      LockSupport.parkNanos(END_STEP_NANOS);
+    }
+    return false;
   }
 
   private static boolean isPostcopy(Journal journal) {
@@ -400,26 +421,7 @@ public final class Destination implements AutoCloseable {
           return true;
         });
     Thread.ofPlatform().daemon().name("jcr-sync").start(durable);
-    RestoreGate gate =
-        (pid, timings) -> {
-          try {
-            boolean again = journal.state().equals("decided");
-            journal.with("pid", pid).with("start_time", startTime(pid));
-            await(durable);
-            if (!again) {
-              journal.set("prepared");
-            }
-            process.prepared.complete(timings.toString());
-            boolean commit = await(process.decision);
-            if (commit) {
-              journal.set("thawing");
-            }
-            return commit;
-          } catch (IOException e) {
-            throw new CheckpointException(
-                Outcome.FAILED, "cannot write " + journal.file() + ": " + e.getMessage(), e);
-          }
-        };
+    RestoreGate gate = new Gate(journal, durable, process);
     Thread.ofPlatform()
         .daemon()
         .name("jcr-prepare")
@@ -458,6 +460,35 @@ public final class Destination implements AutoCloseable {
           }
         });
     return process;
+  }
+
+  /// The decision is the source's; the journal says how far it was followed.
+  private record Gate(Journal journal, Future<Boolean> durable, Held process)
+      implements RestoreGate {
+    @Override
+    public boolean mayRun(int pid, List<RestoredProcess.Timing> timings)
+        throws CheckpointException {
+      boolean again = journal.state().equals("decided");
+      journal.with("pid", pid).with("start_time", startTime(pid));
+      await(durable);
+      set(again ? "decided" : "prepared");
+      process.prepared.complete(timings.toString());
+      return await(process.decision);
+    }
+
+    @Override
+    public void letsGo() throws CheckpointException {
+      set("thawing");
+    }
+
+    private void set(String state) throws CheckpointException {
+      try {
+        journal.set(state);
+      } catch (IOException e) {
+        throw new CheckpointException(
+            Outcome.FAILED, "cannot write " + journal.file() + ": " + e.getMessage(), e);
+      }
+    }
   }
 
   /// Waits until the process has all its memory, or the source is lost.
