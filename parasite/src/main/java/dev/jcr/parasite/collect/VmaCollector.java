@@ -170,8 +170,23 @@ public final class VmaCollector {
 
   public List<Vma> collect(List<Smaps> mappings, Objects objects) throws CheckpointException {
     List<Vma> vmas = new ArrayList<>();
+    long end = 0;
     for (Smaps mapping : mappings) {
-      vmas.add(vma(mapping, objects));
+      if (!running || Long.compareUnsigned(mapping.start(), end) >= 0) {
+        vmas.add(vma(mapping, objects));
+      } else if (Long.compareUnsigned(mapping.end(), end) > 0) {
+        // Of a running process the list is read in pieces. A mapping that joined the one before
+        // between two of them is shown whole, from before the end of what was shown already.
+        Vma vma = vma(mapping, objects);
+        vmas.add(
+            vma.toBuilder()
+                .setStart(end)
+                .setOffset(mapping.inode() == 0 ? 0 : vma.getOffset() + end - mapping.start())
+                .build());
+      } else {
+        continue;
+      }
+      end = mapping.end();
     }
     return vmas;
   }

@@ -234,6 +234,23 @@ class VmaCollectorTest {
         .satisfies(e -> assertThat(e.outcome()).isEqualTo(Outcome.UNSUPPORTED));
   }
 
+  /// As a list that was read while the second and the third mapping joined those before them.
+  @Test
+  void mappingsOfARunningProcessDoNotOverlap() throws CheckpointException {
+    String flags = "rd wr mr mw me ac";
+    List<Smaps> torn =
+        List.of(
+            mapping("7f0000000000-7f0000004000 rw-p 00000000 00:00 0 ", flags),
+            mapping("7f0000002000-7f0000008000 rw-p 00000000 00:00 0 ", flags),
+            mapping("7f0000001000-7f0000007000 rw-p 00000000 00:00 0 ", flags),
+            mapping("ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0 [vsyscall]", "ex"));
+    List<Vma> vmas = VmaCollector.ofRunning().collect(torn, NO_OBJECTS);
+    assertThat(vmas).hasSize(3);
+    assertThat(vmas.get(0)).isEqualTo(anonymous(0x7f0000000000L, 0x7f0000004000L).build());
+    assertThat(vmas.get(1)).isEqualTo(anonymous(0x7f0000004000L, 0x7f0000008000L).build());
+    assertThat(vmas.get(2).getStart()).isEqualTo(0xffffffffff600000L);
+  }
+
   @Test
   void neighboursThatDifferInNothingAreMerged() {
     Vma first = anonymous(0x1000, 0x2000).build();
