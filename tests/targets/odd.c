@@ -1,6 +1,6 @@
 // Processes in states that tracers trip over.
 //
-//   odd DIR trapblocked|trapignored|traphandled|stoppending|vdso|zombies|zombieleft|strict|chroot|keyring|breakpoint
+//   odd DIR trapblocked|trapignored|traphandled|stoppending|vdso|zombies|zombieleft|strict|chroot|keyring|breakpoint|dispatch
 #include "jcrtest.h"
 #include <pthread.h>
 #include <sched.h>
@@ -214,6 +214,58 @@ static void breakpoint(void) {
 static void breakpoint(void) { skip("an x86_64 test"); }
 #endif
 
+// Two threads whose system calls go to a handler: one waits in a call that its selector lets pass, the
+// other computes, and would not get a call through.
+#ifndef PR_SET_SYSCALL_USER_DISPATCH
+#define PR_SET_SYSCALL_USER_DISPATCH 59
+#endif
+static __thread volatile char blocks;
+static __thread volatile int dispatched, dispatched_number;
+static volatile int computes, other_dispatched, other_number;
+static void on_dispatch(int signal, siginfo_t *info, void *context) {
+  (void)signal, (void)context;
+  blocks = 0;  // the way back from here is a call
+  dispatched++, dispatched_number = info->si_syscall;
+}
+static long a_call(long number) {
+  blocks = 1;
+  long result = syscall(number);
+  blocks = 0;
+  return result;
+}
+static void *computing(void *argument) {
+  (void)argument;
+  blocks = 0;
+  if (prctl(PR_SET_SYSCALL_USER_DISPATCH, 1, 0, 0, &blocks)) fail("syscall user dispatch: %s", strerror(errno));
+  blocks = 1;
+  while (!stop_) computes++;
+  syscall(4712);
+  other_dispatched = dispatched, other_number = dispatched_number;
+  a_call(4713);
+  other_dispatched = other_dispatched == 1 ? dispatched : 0;
+  return NULL;
+}
+static void dispatch(void) {
+  struct sigaction act = {.sa_sigaction = on_dispatch, .sa_flags = SA_SIGINFO};
+  MUST(sigaction(SIGSYS, &act, NULL));
+  if (prctl(PR_SET_SYSCALL_USER_DISPATCH, 1, 0, 0, &blocks)) skip("no syscall user dispatch");
+  a_call(4711);
+  CHECK(dispatched == 1 && dispatched_number == 4711, "set-up");
+  pthread_t thread;
+  pthread_create(&thread, NULL, computing, NULL);
+  while (!computes) nap(1);
+  sync_();
+  CHECK(dispatched == 1, "%d calls came to the handler", dispatched);
+  a_call(4714);
+  CHECK(dispatched == 2 && dispatched_number == 4714, "call %d is not dispatched", dispatched_number);
+  int before = computes;
+  for (int tries = 0; computes == before && tries < 1000; tries++) nap(10);
+  CHECK(computes != before, "the other thread does not run");
+  stop_ = 1;
+  pthread_join(thread, NULL);
+  CHECK(other_dispatched == 2 && other_number == 4712, "%d of the other thread, call %d", other_dispatched, other_number);
+}
+
 // A keyring of the process, which no other process can read.
 static void keyring(void) {
   long id = syscall(SYS_keyctl, 0 /* KEYCTL_GET_KEYRING_ID */, -2 /* KEY_SPEC_PROCESS_KEYRING */, 1);
@@ -234,6 +286,7 @@ int main(int argc, char **argv) {
   else if (!strcmp(part, "chroot")) jail();
   else if (!strcmp(part, "keyring")) keyring();
   else if (!strcmp(part, "breakpoint")) breakpoint();
+  else if (!strcmp(part, "dispatch")) dispatch();
   else fail("no part %s", part);
   pass();
 }

@@ -228,14 +228,21 @@ final class Collector implements AutoCloseable {
   ProcessState makeUserfault(Freeze freeze, long stoppedAt, Consumer<Userfault> taker)
       throws CheckpointException, IOException {
     requireSame();
-    requireOwnCalls(freeze);
+    refuse(dispatched(freeze));
     Map<Integer, InterruptedCall> calls = interrupted(freeze);
     StoppedThread leader = freeze.leader();
     InterruptedCall leaderCall = call(calls, leader);
+    StoppedThread first = first(freeze);
     ProcessState.Builder state = ProcessState.newBuilder();
     try (Infection infection =
         Infection.begin(
-            machine, memory, gadgets, stackBottom(freeze), leader, leaderCall, taken(freeze))) {
+            machine,
+            memory,
+            gadgets,
+            stackBottom(freeze),
+            first,
+            call(calls, first),
+            taken(freeze))) {
       List<SignalAction> actions;
       try (Infection.InfectedThread inside = infection.enter(leader, leaderCall)) {
         actions = SignalCollector.actions(inside);
@@ -312,9 +319,16 @@ final class Collector implements AutoCloseable {
     NavigableMap<Long, NumaPolicy> policies;
     StoppedThread leader = freeze.leader();
     InterruptedCall leaderCall = call(calls, leader);
+    StoppedThread first = first(freeze);
     try (Infection infection =
         Infection.begin(
-            machine, memory, gadgets, stackBottom(freeze), leader, leaderCall, taken(freeze))) {
+            machine,
+            memory,
+            gadgets,
+            stackBottom(freeze),
+            first,
+            call(calls, first),
+            taken(freeze))) {
       try (Infection.InfectedThread inside = infection.enter(leader, leaderCall)) {
         actions = SignalCollector.actions(inside);
         timers = TimerCollector.collect(inside, proc.timers(), stoppedAt);
@@ -421,26 +435,39 @@ final class Collector implements AutoCloseable {
     }
   }
 
+  /// Who runs the first injected call: the leader, if its calls are not dispatched to itself now.
+  private StoppedThread first(Freeze freeze) {
+    for (StoppedThread thread : freeze.threads()) {
+      if (Infection.canBegin(thread, memory)) {
+        return thread;
+      }
+    }
+    return freeze.leader();
+  }
+
   /// Of a thread that dispatches its calls to itself an injected one would end in its handler. Only
   /// ptrace(2) tells, so this is found no earlier.
-  private void requireOwnCalls(Freeze freeze) throws CheckpointException {
+  private List<Problem> dispatched(Freeze freeze) {
     List<Problem> problems = new ArrayList<>();
+    boolean begun = Infection.canBegin(first(freeze), memory);
     for (StoppedThread thread : freeze.threads()) {
-      if (thread.tracee().dispatchesSyscalls()) {
+      boolean enters = Infection.canEnter(thread, memory);
+      if (!enters || (!begun && thread.tid() == pid)) {
         problems.add(
             new Problem(
                 "thread",
                 "thread " + thread.tid(),
-                "it uses syscall user dispatch (PR_SET_SYSCALL_USER_DISPATCH), not supported",
-                "switch it off before the dump"));
+                "syscall user dispatch gives its system calls to a handler of its own"
+                    + (enters ? ", as with all threads" : ", but for a range of instructions"),
+                "dump it while its selector is SYSCALL_DISPATCH_FILTER_ALLOW, as in a call"));
       }
     }
-    refuse(problems);
+    return problems;
   }
 
   /// An injected call could be what a filter kills for. The kernel ends this with the tracing.
   private void suspendSeccomp(Freeze freeze) throws CheckpointException, IOException {
-    requireOwnCalls(freeze);
+    refuse(dispatched(freeze));
     for (StoppedThread thread : freeze.threads()) {
       if (proc.status(thread.tid()).seccomp() != 0
           && !thread.tracee().trySetOptions(Ptrace.O_TRACESYSGOOD | Ptrace.O_SUSPEND_SECCOMP)) {

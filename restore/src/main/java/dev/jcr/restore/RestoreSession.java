@@ -643,6 +643,10 @@ final class RestoreSession implements AutoCloseable {
       inside.tracee().setSignalMask(thread.getSignalMask());
       loader.load(thread, inside.tracee(), words);
       loader.verify(thread, inside.tracee(), words);
+      if (thread.hasUserDispatch()) {
+        // From here on no call is injected.
+        ThreadBuilder.dispatch(thread, inside.tracee());
+      }
     }
   }
 

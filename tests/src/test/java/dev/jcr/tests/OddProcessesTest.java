@@ -94,7 +94,9 @@ class OddProcessesTest {
       expectRefused(
           target,
           switch (part) {
-            case "dispatch" -> "it uses syscall user dispatch";
+            case "dispatch" ->
+                "syscall user dispatch gives its system calls to a handler of its own, but for a"
+                    + " range of instructions";
             case "events" -> "an inotify instance with unread events";
             default ->
                 "a descriptor in the queue of a unix socket (anon_inode:[timerfd]):"

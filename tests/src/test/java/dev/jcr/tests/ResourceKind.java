@@ -148,7 +148,11 @@ enum ResourceKind {
   SECCOMP("threads", "seccomp filters", "seccomp filter", "seccomp threads", "seccomp privileged"),
   SECCOMP_STRICT("threads", "strict seccomp mode", "odd strict"),
   IN_VDSO("threads", "threads inside the vDSO", "odd vdso"),
-  DISPATCH("threads", "syscall user dispatch", "it uses syscall user dispatch"),
+  DISPATCH("threads", "syscall user dispatch", "odd dispatch"),
+  DISPATCHING(
+      "threads",
+      "syscall user dispatch that is in the way of jcr's calls",
+      "syscall user dispatch gives its system calls to a handler of its own"),
   WITHOUT_LEADER(
       "threads", "a process whose leader thread has ended", "its leader thread has ended"),
   SCHEDULING("threads", "scheduling, affinity, I/O priority", "zoo id_fifo", "zoo id_ioprio"),

@@ -163,6 +163,7 @@ class TargetProgramsTest {
         Case.of("odd", "strict"),
         Case.of("odd", "chroot"),
         Case.of("odd", "breakpoint"),
+        Case.of("odd", "dispatch"),
         Case.of("seccomp", "filter"),
         Case.of("seccomp", "threads"),
         Case.of("seccomp", "log"),

@@ -15,6 +15,7 @@ import dev.jcr.image.v1.Seccomp;
 import dev.jcr.image.v1.SeccompFilter;
 import dev.jcr.image.v1.SignalStack;
 import dev.jcr.image.v1.Thread;
+import dev.jcr.image.v1.UserDispatch;
 import dev.jcr.image.v1.UtilizationClamp;
 import dev.jcr.parasite.arch.Machine;
 import dev.jcr.parasite.collect.NumaPolicies;
@@ -86,6 +87,15 @@ public final class ThreadCollector {
                     .setLength(rseq.length())
                     .setSignature(rseq.signature())
                     .setFlags(rseq.flags())));
+
+    stopped
+        .userDispatch()
+        .ifPresent(dispatch ->
+            thread.setUserDispatch(
+                UserDispatch.newBuilder()
+                    .setSelector(dispatch.selector())
+                    .setOffset(dispatch.offset())
+                    .setLength(dispatch.length())));
 
     Batch batch = inside.batch();
     long stack = batch.room(STACK_T_SIZE);

@@ -68,6 +68,10 @@ final class ThreadRules {
         });
     that(upTo(thread.getParentDeathSignal(), Rules.SIGNALS), "parent_death_signal is beyond 64");
     in("seccomp", thread.getSeccomp(), ThreadRules::seccomp);
+    // kernel/entry/syscall_user_dispatch.c takes none but an empty range at 0.
+    that(
+        thread.getUserDispatch().getOffset() == 0 || thread.getUserDispatch().getLength() != 0,
+        "user_dispatch.length is none");
     if (thread.hasNumaPolicy()) {
       in("numa_policy", thread.getNumaPolicy(), Rules::numaPolicy);
     }

@@ -150,6 +150,9 @@ class StateValidatorTest {
                             .setMode(1)
                             .addAllNodes(Collections.nCopies(17, 1L)))),
         refused(
+            "threads[0].user_dispatch.length is none",
+            s -> s.getThreadsBuilder(0).getUserDispatchBuilder().setOffset(4096)),
+        refused(
             "threads[0].scheduling.clamp is beyond",
             s -> s.getThreadsBuilder(0).getSchedulingBuilder().getClampBuilder().setMaximum(1025)),
         refused(

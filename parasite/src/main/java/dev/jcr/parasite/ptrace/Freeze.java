@@ -66,7 +66,11 @@ public final class Freeze implements AutoCloseable {
         if (stop.isPresent()) {
           threads.add(
               new StoppedThread(
-                  tracee, stop.get(), tracee.general(machine.words()), tracee.signalMask()));
+                  tracee,
+                  stop.get(),
+                  tracee.general(machine.words()),
+                  tracee.signalMask(),
+                  tracee.userDispatch()));
         }
       }
     } while (!fresh.isEmpty());

@@ -28,6 +28,7 @@ public final class Ptrace {
   public static final int SECCOMP_GET_METADATA = 0x420d;
   public static final int GET_SYSCALL_INFO = 0x420e;
   public static final int GET_RSEQ_CONFIGURATION = 0x420f;
+  public static final int SET_SYSCALL_USER_DISPATCH_CONFIG = 0x4210;
   public static final int GET_SYSCALL_USER_DISPATCH_CONFIG = 0x4211;
   public static final int SET_SYSCALL_INFO = 0x4212;
 

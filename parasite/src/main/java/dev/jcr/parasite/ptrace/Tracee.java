@@ -403,15 +403,29 @@ public final class Tracee implements Regsets {
     }
   }
 
-  /// Whether its system calls go to a handler of its own (`PR_SET_SYSCALL_USER_DISPATCH`): an
-  /// injected one would too. False where the kernel (before 6.4) does not tell.
-  public boolean dispatchesSyscalls() {
+  /// PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG; empty when its calls are not dispatched, or when the
+  /// kernel (before 6.4) does not tell.
+  public Optional<UserDispatch> userDispatch() {
     try (Arena arena = Arena.ofConfined()) {
       // struct ptrace_sud_config: mode, selector, offset, length.
       MemorySegment config = arena.allocate(JAVA_LONG, 4);
       long result =
           raw(Ptrace.GET_SYSCALL_USER_DISPATCH_CONFIG, config.byteSize(), config.address());
-      return result == 0 && config.get(JAVA_LONG, 0) != 0;
+      return result < 0 || config.get(JAVA_LONG, 0) == 0
+          ? Optional.empty()
+          : Optional.of(
+              new UserDispatch(
+                  config.get(JAVA_LONG, 8), config.get(JAVA_LONG, 16), config.get(JAVA_LONG, 24)));
+    }
+  }
+
+  /// PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG. Throws FAILED, with EIO where the kernel lacks it.
+  public void setUserDispatch(UserDispatch dispatch) throws CheckpointException {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment config = arena.allocateFrom(JAVA_LONG, dispatch.config());
+      check(
+          "set the syscall user dispatch of",
+          raw(Ptrace.SET_SYSCALL_USER_DISPATCH_CONFIG, config.byteSize(), config.address()));
     }
   }
 

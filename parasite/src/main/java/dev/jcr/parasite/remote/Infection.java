@@ -12,9 +12,11 @@ import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.ptrace.StoppedThread;
 import dev.jcr.parasite.ptrace.Tracee;
+import dev.jcr.parasite.ptrace.UserDispatch;
 import dev.jcr.parasite.restart.InterruptedCall;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /// Runs system calls in the threads of a live, stopped process and leaves no trace.
@@ -143,6 +145,35 @@ public final class Infection implements AutoCloseable {
         "cannot " + what + " process " + memory.pid() + ": " + Errno.describe((int) -error));
   }
 
+  /// Whether a thread can run injected calls, and without harm when jcr is killed meanwhile: one
+  /// that hands its calls to a handler of its own at this moment gets those of the injected code
+  /// excepted, for which it must not have excepted others.
+  public static boolean canEnter(StoppedThread thread, ProcessMemory memory) {
+    return armed(thread, memory).map(dispatch -> dispatch.length() == 0).orElse(true);
+  }
+
+  /// Whether a thread can run the first and the last injected call, which are made by instructions
+  /// of the process, and for those nothing can be excepted.
+  public static boolean canBegin(StoppedThread thread, ProcessMemory memory) {
+    return armed(thread, memory).isEmpty();
+  }
+
+  /// Syscall user dispatch, where it would take an injected call.
+  private static Optional<UserDispatch> armed(StoppedThread thread, ProcessMemory memory) {
+    return thread.userDispatch().filter(dispatch -> !lets(dispatch, memory));
+  }
+
+  private static boolean lets(UserDispatch dispatch, ProcessMemory memory) {
+    if (dispatch.selector() == 0) {
+      return false;
+    }
+    try {
+      return memory.bytes(dispatch.selector(), 1)[0] == UserDispatch.ALLOW;
+    } catch (CheckpointException _) {
+      return false; // it is nowhere: the next call ends the process
+    }
+  }
+
   /// One call on the process's own instructions. The thread is back in its event stop with its
   /// registers and mask afterwards.
   private long bootstrapCall(Syscall call, long... arguments) throws CheckpointException {
@@ -214,6 +245,13 @@ public final class Infection implements AutoCloseable {
   public InfectedThread enter(StoppedThread thread, InterruptedCall call)
       throws CheckpointException {
     ExtendedState extended = ExtendedState.read(machine, thread.tracee());
+    Optional<UserDispatch> dispatch = armed(thread, memory);
+    if (dispatch.isPresent() && !canEnter(thread, memory)) {
+      throw new CheckpointException(
+          Outcome.UNSUPPORTED,
+          "cannot inject into thread %d: it hands its system calls to a handler"
+              .formatted(thread.tid()));
+    }
     // A thread in its restart block goes back through restart_syscall, which keeps the time left.
     long[] registers = machine.restartInPlace(call.live(), call.resume());
     long mask = thread.signalMask();
@@ -227,7 +265,11 @@ public final class Infection implements AutoCloseable {
       below = memory.bytes(guarded.trampolineAt(), GUARDED_ENTRY);
       memory.writeForced(guarded.trampolineAt(), guarded.signalEntry(0));
     }
-    return new InfectedThread(thread, call, extended, below);
+    if (dispatch.isPresent()) {
+      // Of the program's own calls no other passes than before, also when jcr is killed now.
+      thread.tracee().setUserDispatch(dispatch.get().withRange(code, CODE_SIZE));
+    }
+    return new InfectedThread(thread, call, extended, below, dispatch);
   }
 
   /// System calls made in all threads so far.
@@ -268,10 +310,16 @@ public final class Infection implements AutoCloseable {
     private final InterruptedCall call;
     private final ExtendedState extended;
     private final byte[] below;
+    private final Optional<UserDispatch> dispatch;
     private boolean entered;
 
     private InfectedThread(
-        StoppedThread thread, InterruptedCall call, ExtendedState extended, byte[] below) {
+        StoppedThread thread,
+        InterruptedCall call,
+        ExtendedState extended,
+        byte[] below,
+        Optional<UserDispatch> dispatch) {
+      this.dispatch = dispatch;
       this.thread = thread;
       this.call = call;
       this.extended = extended;
@@ -406,6 +454,9 @@ public final class Infection implements AutoCloseable {
         tracee.setSignalMask(thread.signalMask());
         extended.putBack(tracee);
         tracee.setGeneral(call.live());
+      }
+      if (dispatch.isPresent()) {
+        thread.tracee().setUserDispatch(dispatch.get());
       }
       if (extended.guarded().isPresent()) {
         memory.writeForced(extended.guarded().get().trampolineAt(), below);

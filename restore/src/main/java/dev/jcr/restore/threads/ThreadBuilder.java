@@ -19,6 +19,8 @@ import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.procfs.ProcStatus;
 import dev.jcr.parasite.ptrace.Ptrace;
+import dev.jcr.parasite.ptrace.Tracee;
+import dev.jcr.parasite.ptrace.UserDispatch;
 import dev.jcr.parasite.remote.Batch;
 import dev.jcr.parasite.remote.OwnedProcess;
 import java.lang.foreign.Arena;
@@ -27,6 +29,7 @@ import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
+import java.util.Optional;
 
 /// Gives a new thread what the kernel keeps per task.
 public final class ThreadBuilder {
@@ -158,6 +161,22 @@ public final class ThreadBuilder {
           // Not to change what is set about speculation.
           filter.getFlags() | SECCOMP_FILTER_FLAG_SPEC_ALLOW,
           inside.scratch());
+    }
+  }
+
+  /// Syscall user dispatch, read back: its own calls go to its handler again.
+  public static void dispatch(Thread thread, Tracee tracee) throws CheckpointException {
+    UserDispatch wanted =
+        new UserDispatch(
+            thread.getUserDispatch().getSelector(),
+            thread.getUserDispatch().getOffset(),
+            thread.getUserDispatch().getLength());
+    tracee.setUserDispatch(wanted);
+    if (!tracee.userDispatch().equals(Optional.of(wanted))) {
+      throw new CheckpointException(
+          Outcome.FAILED,
+          "cannot prove the syscall user dispatch of thread %d: it is %s, not %s"
+              .formatted(thread.getTid(), tracee.userDispatch(), wanted));
     }
   }
 
