@@ -114,6 +114,13 @@ final class DumpCommand implements Callable<Integer> {
         description = "Refuse to embed a larger file (default: 67108864).")
     private long limit = Embedding.USUAL_LIMIT;
 
+    @Option(
+        names = "--inotify-overflow",
+        description =
+            "Leave unread inotify events behind: the restored process reads IN_Q_OVERFLOW instead,"
+                + " by which the kernel says that events were lost.")
+    private boolean inotifyOverflow;
+
     Embedding embedding() throws CheckpointException {
       if (limit < 0) {
         throw new CheckpointException(
@@ -168,6 +175,7 @@ final class DumpCommand implements Callable<Integer> {
             .compression(image.codec.compression(), image.codec.level())
             .connections(connections.policy())
             .embedding(files.embedding())
+            .inotifyOverflow(files.inotifyOverflow)
             .parent(image.parent)
             .trackMemory(image.trackMemory)
             .build();

@@ -216,6 +216,11 @@ final class Collector implements AutoCloseable {
     embedding = wanted;
   }
 
+  /// Unread inotify events may stay behind.
+  void loseEvents() {
+    fileCollector.loseEvents();
+  }
+
   /// Pages that may come later stay with the process.
   void leavePages() {
     leavesPages = true;

@@ -20,6 +20,8 @@ import org.jspecify.annotations.Nullable;
 /// @param rehearse dump a throw-away process first, so that the freeze is short; a jcr that has
 ///   dumped before need not
 /// @param embedding files whose content goes into the image
+/// @param inotifyOverflow unread inotify events may stay behind: the restored process reads
+///   IN_Q_OVERFLOW instead
 public record DumpOptions(
     int pid,
     Path directory,
@@ -31,7 +33,8 @@ public record DumpOptions(
     @Nullable Path parent,
     boolean trackMemory,
     boolean rehearse,
-    Embedding embedding) {
+    Embedding embedding,
+    boolean inotifyOverflow) {
   /// Everything, durable, compressed fast; the process ends with it.
   public static Builder of(int pid, Path directory) {
     return new Builder(pid, directory);
@@ -59,6 +62,7 @@ public record DumpOptions(
     private boolean trackMemory;
     private boolean rehearse = true;
     private Embedding embedding = Embedding.NONE;
+    private boolean inotifyOverflow;
 
     private Builder(int pid, Path directory) {
       this.pid = pid;
@@ -106,6 +110,11 @@ public record DumpOptions(
       return this;
     }
 
+    public Builder inotifyOverflow(boolean overflow) {
+      inotifyOverflow = overflow;
+      return this;
+    }
+
     public DumpOptions build() {
       return new DumpOptions(
           pid,
@@ -118,7 +127,8 @@ public record DumpOptions(
           parent,
           trackMemory,
           rehearse,
-          embedding);
+          embedding,
+          inotifyOverflow);
     }
   }
 }

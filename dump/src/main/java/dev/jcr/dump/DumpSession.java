@@ -121,6 +121,9 @@ final class DumpSession {
   private DumpReport dump() throws CheckpointException {
     try (Collector collector = Collector.open(pid, host, options.connections())) {
       collector.embed(options.embedding());
+      if (options.inotifyOverflow()) {
+        collector.loseEvents();
+      }
       if (gate.leavesPages()) {
         collector.leavePages();
       }

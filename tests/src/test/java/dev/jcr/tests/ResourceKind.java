@@ -83,7 +83,9 @@ enum ResourceKind {
   MESSAGE_QUEUE(
       "kernel objects", "POSIX message queues", Set.of(KindCase.MESSAGE_QUEUE), "objects mq"),
   INOTIFY_EVENTS(
-      "kernel objects", "unread inotify events", "an inotify instance with unread events"),
+      "kernel objects",
+      "unread inotify events, as one that says there were more",
+      "objects overflow"),
   FANOTIFY("kernel objects", "fanotify", "a fanotify group is not restorable"),
   IO_URING("kernel objects", "io_uring", "an io_uring instance is not restorable"),
   AIO("kernel objects", "asynchronous I/O contexts", "an asynchronous I/O context (io_setup)"),

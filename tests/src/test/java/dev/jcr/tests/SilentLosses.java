@@ -60,7 +60,8 @@ final class SilentLosses {
         Loss.of("SVE, SME, FPMR, pointer authentication", "Arm64RegistersTest"),
         Loss.of("what waits in UDP sockets", "objects udpqueue", "objects udpqueue6"),
         Loss.of(
-            "events of inotify", "refused: an inotify instance with unread events, when there are"),
+            "events of inotify",
+            "refused: an inotify instance with unread events; or told, with --inotify-overflow"),
         Loss.of("events of fanotify", "refused: a fanotify group is not restorable"),
         Loss.of("multicast groups", "objects multicast", "objects multicast6"),
         Loss.of("TCP: congestion control, user timeout, deferred accept", "tcp options"),

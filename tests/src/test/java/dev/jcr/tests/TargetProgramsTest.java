@@ -182,6 +182,7 @@ class TargetProgramsTest {
         Case.of("ranges", "sysvreadonly"),
         Case.of("objects", "inotify"),
         Case.of("objects", "inotifyfile"),
+        Case.of("objects", "overflow").dumpedWith("--inotify-overflow"),
         Case.of("objects", "pidfd"),
         Case.of("objects", "pidfdother"),
         Case.of("objects", "mq"),

@@ -31,6 +31,7 @@ public final class FileCollector implements AutoCloseable {
   private final ConnectionPolicy policy;
   private @Nullable Outside outside;
   private @Nullable Connections connections;
+  private boolean losesEvents;
 
   /// @param policy for established TCP connections
   public FileCollector(int pid, ConnectionPolicy policy) throws CheckpointException {
@@ -41,6 +42,11 @@ public final class FileCollector implements AutoCloseable {
     } catch (IOException e) {
       throw OpenFileTable.failure(pid, e);
     }
+  }
+
+  /// Unread inotify events may stay behind: the restored process reads IN_Q_OVERFLOW instead.
+  public void loseEvents() {
+    losesEvents = true;
   }
 
   /// Everything unsupported, found without stopping or tracing the process. What is seen only once
@@ -145,6 +151,9 @@ public final class FileCollector implements AutoCloseable {
       }
       String lock = lock(table);
       Scene scene = Scene.frozen(pid, table, known, objects, stoppedAt, policy, connections);
+      if (losesEvents) {
+        scene.loseEvents();
+      }
       if (policy == ConnectionPolicy.KEEP && lock.isEmpty()) {
         for (OpenFile file : InetSockets.connected(table.files())) {
           scene.lose(

@@ -33,6 +33,7 @@ final class Scene {
   private final List<Loss> losses = new ArrayList<>();
   private final Map<Long, Optional<UnixDiag>> unixSockets = new HashMap<>();
   private @Nullable Set<Long> signing;
+  private boolean losesEvents;
 
   /// A process that is not frozen: queues are left alone.
   static Scene running(
@@ -105,6 +106,15 @@ final class Scene {
   /// Nanoseconds since the process was frozen, in which its timers went on.
   long sinceStop() {
     return running ? 0 : System.nanoTime() - stoppedAt;
+  }
+
+  /// Unread inotify events may stay behind.
+  void loseEvents() {
+    losesEvents = true;
+  }
+
+  boolean losesEvents() {
+    return losesEvents;
   }
 
   ConnectionPolicy policy() {

@@ -43,10 +43,19 @@ final class Watches {
 
   static Inotify inotify(Scene scene, OpenFile file) throws IOException, Refusal {
     int fd = file.duplicate().number();
-    if (!scene.running() && FdCalls.ioctlInt(fd, Fcntl.FIONREAD).orElse(0) > 0) {
+    // Reading takes them away from a process that is to run on.
+    int unread = scene.running() ? 0 : FdCalls.ioctlInt(fd, Fcntl.FIONREAD).orElse(0);
+    if (unread > 0 && !scene.losesEvents()) {
       throw new Refusal(
           "an inotify instance with unread events, which nobody can put back",
-          "let the process read them, or retry");
+          "let the process read them, retry, or dump with --inotify-overflow to give it"
+              + " IN_Q_OVERFLOW instead");
+    }
+    if (unread > 0) {
+      scene.lose(
+          file,
+          "%d bytes of unread inotify events: the restored process reads IN_Q_OVERFLOW instead"
+              .formatted(unread));
     }
     List<InotifyWatch> watches = new ArrayList<>();
     for (String line : file.info().inotify()) {
@@ -59,7 +68,7 @@ final class Watches {
               .build());
     }
     watches.sort(Comparator.comparingInt(InotifyWatch::getNumber));
-    return Inotify.newBuilder().addAllWatches(watches).build();
+    return Inotify.newBuilder().addAllWatches(watches).setEventsLost(unread > 0).build();
   }
 
   /// "wd:1 ino:3f7e8 sdev:fe00000 mask:100 .. fhandle-bytes:8 fhandle-type:1 f_handle:e8f7".

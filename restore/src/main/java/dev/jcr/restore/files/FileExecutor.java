@@ -40,8 +40,11 @@ public final class FileExecutor implements AutoCloseable {
   private static final int CLOCK_REALTIME_ALARM = 8;
   private static final long SECOND = 1_000_000_000L;
 
+  /// In every watch, and not shown: what one that shows nothing was made with.
+  private static final int IN_UNMOUNT = 0x2000;
+
   /// `_IOW('I', 0, __s32)` of `<linux/inotify.h>`, with CONFIG_CHECKPOINT_RESTORE.
-  private static final int INOTIFY_IOC_SETNEXTWD = 0x40044900;
+  static final int INOTIFY_IOC_SETNEXTWD = 0x40044900;
 
   private final Inside inside;
   private final Objects objects;
@@ -345,6 +348,13 @@ public final class FileExecutor implements AutoCloseable {
   }
 
   private void watch(int fd, Inotify inotify) throws CheckpointException {
+    if (inotify.getEventsLost()) {
+      try (Fd own = inside.local(fd)) {
+        EventOverflow.cause(own);
+      } catch (SyscallException e) {
+        throw Inside.failure(e);
+      }
+    }
     for (InotifyWatch watch : inotify.getWatchesList()) {
       inside.require(
           "choose the number of a watch",
@@ -359,7 +369,7 @@ public final class FileExecutor implements AutoCloseable {
               Syscall.INOTIFY_ADD_WATCH,
               fd,
               inside.scratch(),
-              Integer.toUnsignedLong(watch.getMask()));
+              watch.getMask() == 0 ? IN_UNMOUNT : Integer.toUnsignedLong(watch.getMask()));
       if (got != watch.getNumber()) {
         throw new CheckpointException(
             Outcome.FAILED,
