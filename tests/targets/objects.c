@@ -1,6 +1,6 @@
 // Kernel objects behind descriptors.
 //
-//   objects DIR inotify|inotifyfile|overflow|pidfd|pidfdother|mq|lease|udpqueue|udpqueue6|udpany|filter|raw|ping|netlink|netlinkgroup|multicast|multicast6
+//   objects DIR inotify|inotifyfile|overflow|secret|secretclosed|pidfd|pidfdother|mq|lease|udpqueue|udpqueue6|udpany|filter|raw|ping|netlink|netlinkgroup|multicast|multicast6
 #include "jcrtest.h"
 #include <arpa/inet.h>
 #include <linux/filter.h>
@@ -12,6 +12,8 @@
 #include <signal.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -99,6 +101,46 @@ static void overflow(void) {
   expect_event(fd, watch, IN_CREATE, "new");
   int next = MUST(inotify_add_watch(fd, jcr_dir, IN_CREATE));
   CHECK(next == watch + 1, "number %d after %d", next, watch);
+  pass();
+}
+
+// Memory that only its own process can read. A part of it is behind a descriptor, but at no address.
+static void secret(int closed) {
+  int fd = syscall(447 /* memfd_secret */, O_CLOEXEC);
+  if (fd < 0) skip("no memfd_secret");
+  const long page = WHOLE_PAGE, size = 40 * page;
+  MUST(ftruncate(fd, size));
+  char *all = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), *some = NULL, byte = 0;
+  if (all == MAP_FAILED) skip("no secret memory");
+  for (int i = 0; i < 20; i++) memset(all + i * page, 'a' + i, page);
+  memset(all + 39 * page, 'z', page);
+  if (!closed) {
+    some = mmap(NULL, 2 * page, PROT_READ, MAP_SHARED, fd, 2 * page);
+    MUST(munmap(all + 8 * page, size - 8 * page));
+  } else {
+    close(fd);
+  }
+  ready();
+  wait_for_check();
+  for (int i = 0; i < 8; i++) CHECK(all[i * page] == 'a' + i && all[(i + 1) * page - 1] == 'a' + i, "page %d", i);
+  struct iovec own = {&byte, 1}, other = {all, 1};
+  CHECK(process_vm_readv(getpid(), &own, 1, &other, 1, 0) == -1, "it is no secret");
+  if (!closed) {
+    CHECK(some[0] == 'c' && some[2 * page - 1] == 'd', "the second mapping");
+    all[2 * page] = '!';
+    CHECK(some[0] == '!', "the mappings are of two memories");
+    CHECK(ftruncate(fd, size + page) == -1 && errno == EINVAL, "it can be resized");
+    struct stat stat;
+    CHECK(!fstat(fd, &stat) && stat.st_size == size, "%ld bytes", (long)stat.st_size);
+    CHECK(fcntl(fd, F_GETFD) == FD_CLOEXEC, "close-on-exec");
+    all = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    CHECK(all != MAP_FAILED && all[2 * page] == '!', "mapped again");
+  }
+  unsigned char present[40];
+  CHECK(!mincore(all + 20 * page, 20 * page, present), "mincore");
+  for (int i = 0; i < 19; i++) CHECK(!(present[i] & 1), "page %d was not there", 20 + i);
+  for (int i = 8; i < 20; i++) CHECK(all[i * page] == 'a' + i, "page %d", i);
+  CHECK(all[30 * page] == 0 && all[39 * page] == 'z' && all[size - 1] == 'z', "the end");
   pass();
 }
 
@@ -345,6 +387,8 @@ int main(int argc, char **argv) {
   if (!strcmp(part, "inotify")) inotify(0);
   if (!strcmp(part, "inotifyfile")) inotify(1);
   if (!strcmp(part, "overflow")) overflow();
+  if (!strcmp(part, "secret")) secret(0);
+  if (!strcmp(part, "secretclosed")) secret(1);
   if (!strcmp(part, "pidfd")) pidfd();
   if (!strcmp(part, "pidfdother")) pidfd_other();
   if (!strcmp(part, "mq")) mq();

@@ -41,8 +41,6 @@ static void all(void) {
   hold("userfaultfd", syscall(SYS_userfaultfd, 1));
   aio_context_t context = 0;
   hold("aio", syscall(SYS_io_setup, 8, &context));
-  int secret = syscall(447 /* memfd_secret */, 0);
-  if (secret >= 0 && !ftruncate(secret, 4096)) hold("secret", mmap(NULL, 4096, PROT_READ, MAP_SHARED, secret, 0) == MAP_FAILED ? -1 : 0);
   hold("packet", socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL)));
   union bpf_attr map = {.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1};
   hold("bpf", syscall(SYS_bpf, BPF_MAP_CREATE, &map, sizeof map));

@@ -6,6 +6,7 @@ import dev.jcr.dump.files.ConnectionPolicy;
 import dev.jcr.dump.files.EmbeddedFiles;
 import dev.jcr.dump.files.Embedding;
 import dev.jcr.dump.files.FileCollector;
+import dev.jcr.dump.files.SecretMemory;
 import dev.jcr.dump.identity.IdentityCollector;
 import dev.jcr.dump.identity.Unkept;
 import dev.jcr.dump.memory.FileCopies;
@@ -111,6 +112,8 @@ final class Collector implements AutoCloseable {
   private boolean trackAgain;
   private boolean leavesPages;
   private boolean numaPolicies;
+  private boolean hasSecrets;
+  private SecretMemory secrets = SecretMemory.none();
   private Embedding embedding = Embedding.NONE;
   private long caught;
 
@@ -159,6 +162,7 @@ final class Collector implements AutoCloseable {
     fileCollector.preflight();
     fileCollector.prepare();
     numaPolicies = NumaPolicies.any(proc);
+    hasSecrets = SecretMemory.any(proc);
     return PageDumper.estimate(VmaCollector.ofRunning().collect(proc.smaps(), _ -> 1), scan);
   }
 
@@ -342,6 +346,9 @@ final class Collector implements AutoCloseable {
         unkept = Unkept.of(proc, inside);
         policies =
             numaPolicies ? NumaPolicies.of(proc.maps(), inside) : Collections.emptyNavigableMap();
+        if (hasSecrets) {
+          secrets = SecretMemory.read(pid, proc, inside, host.getPageSize());
+        }
       }
       Map<Integer, SignalAction> byNumber = new HashMap<>();
       actions.forEach(action -> byNumber.put(action.getSignal(), action));
@@ -374,7 +381,7 @@ final class Collector implements AutoCloseable {
     List<TagRun> tags;
     long memdump;
     PageDumper dumper = new PageDumper(memory, pages, host.getPageSize());
-    try (Collected collected = fileCollector.collect(stoppedAt)) {
+    try (Collected collected = fileCollector.collect(stoppedAt, secrets)) {
       vmas =
           NumaPolicies.added(
               GuardPages.added(
@@ -425,7 +432,21 @@ final class Collector implements AutoCloseable {
         .addAllThreads(threads)
         .addAllLosses(losses)
         .addAllLosses(unkept)
+        .addAllLosses(secrecy(files))
         .build();
+  }
+
+  /// What of secret memory is lost: in the image it is no secret for the image's owner.
+  private static List<Loss> secrecy(Files files) {
+    return files.getObjectsList().stream()
+        .filter(object -> object.getKind() == SharedObject.Kind.KIND_SECRET)
+        .map(object ->
+            Loss.newBuilder()
+                .setKind("memory")
+                .setObject("secret memory of %d bytes".formatted(object.getSize()))
+                .setReason("whoever can read the image can read it")
+                .build())
+        .toList();
   }
 
   /// Copies the files that are to be in the image.
@@ -737,6 +758,7 @@ final class Collector implements AutoCloseable {
   @Override
   public void close() {
     memory.close();
+    secrets.close();
     fileCollector.close();
     scan.close();
   }

@@ -15,6 +15,9 @@ import dev.jcr.image.v1.Thread;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.VmaKind;
 import dev.jcr.parasite.collect.FileIdentities;
+import dev.jcr.parasite.linux.Errno;
+import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.procfs.MapsEntry;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.remote.ProcessMemory;
@@ -102,6 +105,17 @@ final class HostCheck {
               "root directory " + root,
               "it does not exist",
               "put the directory back with what the process needs"));
+    }
+    // No flags like these: EINVAL where the call is there.
+    if (state.getFiles().getObjectsList().stream()
+            .anyMatch(object -> object.getKind() == SharedObject.Kind.KIND_SECRET)
+        && Kernel.raw(Syscall.MEMFD_SECRET, -1) == -Errno.ENOSYS) {
+      problems.add(
+          new Problem(
+              "host",
+              "secret memory",
+              "this kernel has no memfd_secret",
+              "start it with secretmem.enable=1"));
     }
     for (Vma vma : state.getMemory().getVmasList()) {
       if (vma.getProtectionKey() != 0) {

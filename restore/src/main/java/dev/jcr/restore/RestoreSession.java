@@ -212,6 +212,13 @@ final class RestoreSession implements AutoCloseable {
                     .formatted(object.getSegment()));
             continue;
           }
+          if (object.getKind() == SharedObject.Kind.KIND_SECRET) {
+            files()
+                .fillSecret(
+                    object,
+                    fd -> new PageFiller(image.pages(), process().memory()).fillObject(object, fd));
+            continue;
+          }
           try (Fd fd = files().objectFd(object.getId())) {
             new PageFiller(image.pages(), process().memory()).fillObject(object, fd);
           }

@@ -115,7 +115,6 @@ class OddProcessesTest {
     reasons.put("perf", "a perf event is not restorable");
     reasons.put("userfaultfd", "a userfaultfd is not restorable");
     reasons.put("aio", "an asynchronous I/O context (io_setup) is " + UNSUPPORTED + " yet");
-    reasons.put("secret", "secret memory (memfd_secret) cannot be read");
     reasons.put("packet", "a socket of family 17 is not restorable yet");
     reasons.put("bpf", "bpf-map is not restorable");
     reasons.put("md5", "a TCP socket that signs its packets (TCP_MD5SIG or TCP_AO)");

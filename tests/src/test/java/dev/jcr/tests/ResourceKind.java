@@ -31,7 +31,7 @@ enum ResourceKind {
       "memory",
       "huge TLB pages of files",
       "huge TLB pages of a file or a System V segment are not supported yet"),
-  SECRET_MEMORY("memory", "memfd_secret", "secret memory (memfd_secret) cannot be read"),
+  SECRET_MEMORY("memory", "memfd_secret", "objects secret", "objects secretclosed"),
   USERFAULTFD("memory", "userfaultfd", "a userfaultfd is not restorable"),
   NUMA_POLICY("memory", "NUMA policies", "huge policies"),
   PROTECTION_KEYS("memory", "protection keys", "it has a protection key, not supported yet"),

@@ -58,17 +58,31 @@ public final class Collected implements AutoCloseable {
   /// a descriptor leads to it as well or not. `start` and `end` are those of the whole VMA.
   public int objectFor(long start, long end, String path) throws CheckpointException {
     String file = "map_files/" + Long.toHexString(start) + "-" + Long.toHexString(end);
+    if (SecretMemory.isSecret(path)) {
+      // Nobody can open it.
+      try {
+        return objects.of(-1, FileStat.of(Proc.of(pid).path(file)), path);
+      } catch (Refusal e) {
+        throw refused(start, end, e);
+      } catch (IOException e) {
+        throw OpenFileTable.failure(pid, e);
+      }
+    }
     try (Fd fd = Fd.open(Proc.of(pid).path(file), Fd.O_RDONLY, 0)) {
       return objects.of(fd.number(), FileStat.of(fd.number()), path);
     } catch (Refusal e) {
-      Problem problem =
-          new Problem(
-              "vma", Long.toHexString(start) + "-" + Long.toHexString(end), e.reason(), e.remedy());
-      throw new CheckpointException(
-          Outcome.UNSUPPORTED, "cannot dump mapping " + problem, List.of(problem), null);
+      throw refused(start, end, e);
     } catch (IOException e) {
       throw OpenFileTable.failure(pid, e);
     }
+  }
+
+  private static CheckpointException refused(long start, long end, Refusal e) {
+    Problem problem =
+        new Problem(
+            "vma", Long.toHexString(start) + "-" + Long.toHexString(end), e.reason(), e.remedy());
+    return new CheckpointException(
+        Outcome.UNSUPPORTED, "cannot dump mapping " + problem, List.of(problem), null);
   }
 
   public List<SharedObject> objects() {

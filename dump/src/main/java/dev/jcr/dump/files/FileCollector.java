@@ -135,8 +135,9 @@ public final class FileCollector implements AutoCloseable {
   /// problems when there are any.
   ///
   /// @param stoppedAt System.nanoTime of the freeze: timers are as they were then
-  public Collected collect(long stoppedAt) throws CheckpointException {
-    SharedObjects objects = new SharedObjects();
+  /// @param secrets copies of its secret memory
+  public Collected collect(long stoppedAt, SecretMemory secrets) throws CheckpointException {
+    SharedObjects objects = new SharedObjects(secrets);
     boolean done = false;
     try (OpenFileTable table = OpenFileTable.read(pid, pidFd)) {
       List<Problem> problems = new ArrayList<>();

@@ -47,6 +47,12 @@ final class PlainFiles {
     FileStat stat = file.stat();
     RegularFile.Builder regular = RegularFile.newBuilder();
     List<FileLock> locks = locks(file);
+    if (SecretMemory.isSecret(file.link())) {
+      description.setMemfd(
+          MemoryFile.newBuilder()
+              .setObjectId(scene.objects().of(file.duplicate().number(), stat, file.link())));
+      return;
+    }
     if (stat.links() == 0) {
       int fd = file.duplicate().number();
       int object = scene.objects().of(fd, stat, file.link());

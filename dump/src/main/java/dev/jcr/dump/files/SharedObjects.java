@@ -16,6 +16,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /// Content that lives in no file, each once, whoever leads to it: descriptors or mappings.
 final class SharedObjects implements AutoCloseable {
@@ -35,6 +36,18 @@ final class SharedObjects implements AutoCloseable {
 
   private final Map<Key, Entry> entries = new HashMap<>();
   private final List<Entry> byId = new ArrayList<>();
+
+  private final @Nullable SecretMemory secrets;
+
+  /// Of a running process: secret memory has no content.
+  SharedObjects() {
+    this(null);
+  }
+
+  /// @param secrets copies of secret memory; each is taken from there
+  SharedObjects(@Nullable SecretMemory secrets) {
+    this.secrets = secrets;
+  }
 
   static boolean isMemfd(String link) {
     return link.startsWith(MEMFD) && link.endsWith(DELETED);
@@ -83,8 +96,8 @@ final class SharedObjects implements AutoCloseable {
           .setCreateFlags(flags);
     } else if (link.startsWith("/SYSV")) {
       sysv(stat, object);
-    } else if (link.startsWith("/secretmem")) {
-      throw new Refusal(withoutDeleted(link).substring(1) + " is not restorable yet", "unmap it");
+    } else if (SecretMemory.isSecret(link)) {
+      object.setKind(SharedObject.Kind.KIND_SECRET);
     } else if (stat.links() != 0) {
       throw new Refusal(
           "the name " + withoutDeleted(link) + " of this file is gone, but it has another",
@@ -92,11 +105,24 @@ final class SharedObjects implements AutoCloseable {
     } else {
       object.setKind(SharedObject.Kind.KIND_UNLINKED_FILE).setName(withoutDeleted(link));
     }
-    Fd content = Fd.open("/proc/self/fd/" + borrowed, Fd.O_RDONLY, 0);
+    Fd content =
+        SecretMemory.isSecret(link)
+            ? secret(stat.inode())
+            : Fd.open("/proc/self/fd/" + borrowed, Fd.O_RDONLY, 0);
     Entry entry = new Entry(object.build(), content);
     entries.put(key, entry);
     byId.add(entry);
     return entry.object().getId();
+  }
+
+  private Fd secret(long inode) throws SyscallException, Refusal {
+    if (secrets == null) {
+      return Fd.open("/dev/null", Fd.O_RDONLY, 0);
+    }
+    return secrets
+        .take(inode)
+        .orElseThrow(() ->
+            new Refusal("secret memory (memfd_secret) that was not there a moment ago", "retry"));
   }
 
   private static int huge(FileStat stat) {

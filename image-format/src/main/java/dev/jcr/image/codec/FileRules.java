@@ -135,7 +135,9 @@ final class FileRules {
       case MEMFD -> {
         SharedObject object = objects.get(description.getMemfd().getObjectId());
         that(
-            object != null && object.getKind() == SharedObject.Kind.KIND_MEMFD,
+            object != null
+                && (object.getKind() == SharedObject.Kind.KIND_MEMFD
+                    || object.getKind() == SharedObject.Kind.KIND_SECRET),
             "memfd.object_id is of no memfd");
       }
       case UNIX_SOCKET -> Rules.in("unix_socket", description.getUnixSocket(), this::unix);
@@ -267,6 +269,10 @@ final class FileRules {
         object.getKind() != SharedObject.Kind.KIND_ANONYMOUS
             || (object.getCreateFlags() & ~(MFD_HUGETLB | HUGE_SIZES)) == 0,
         "create_flags of anonymous memory are not those of huge pages");
+    that(
+        object.getKind() != SharedObject.Kind.KIND_SECRET
+            || (object.getCreateFlags() == 0 && object.getSeals() == 0),
+        "create_flags or seals of secret memory are there");
     that(upTo(object.getMode(), 0xffff), "mode has unknown bits");
     that(upTo(object.getMtimeNanos(), 999_999_999), "mtime_nanos is beyond a second");
     if (object.getKind() == SharedObject.Kind.KIND_EMBEDDED_FILE) {

@@ -150,6 +150,13 @@ class StateValidatorTest {
                             .setMode(1)
                             .addAllNodes(Collections.nCopies(17, 1L)))),
         refused(
+            "files.objects[0].create_flags or seals of secret memory are there",
+            s ->
+                s.getFilesBuilder()
+                    .getObjectsBuilder(0)
+                    .setKind(SharedObject.Kind.KIND_SECRET)
+                    .setSeals(1)),
+        refused(
             "threads[0].user_dispatch.length is none",
             s -> s.getThreadsBuilder(0).getUserDispatchBuilder().setOffset(4096)),
         refused(

@@ -140,10 +140,14 @@ public final class VmaCollector {
     if (isHuge(mapping) && !ownObject) {
       return Optional.of("huge TLB pages of a file or a System V segment are not supported yet");
     }
-    if (path.startsWith("/secretmem")) {
-      return Optional.of("secret memory (memfd_secret) cannot be read");
+    if (isSecret(mapping) && !mapping.vmFlags().contains("dd")) {
+      return Optional.of("secret memory (memfd_secret) in core dumps (MADV_DODUMP)");
     }
     return Optional.empty();
+  }
+
+  private static boolean isSecret(Smaps mapping) {
+    return mapping.path().equals("/secretmem" + DELETED);
   }
 
   private static boolean isHuge(Smaps mapping) {
@@ -206,7 +210,12 @@ public final class VmaCollector {
                     | (mapping.vmFlags().contains("mt") ? PROT_MTE : 0))
             .setFlags(flags(mapping))
             .setProtectionKey(mapping.protectionKey());
-    mapping.vmFlags().stream().filter(KEPT::contains).sorted().forEach(vma::addVmFlags);
+    mapping.vmFlags().stream()
+        .filter(KEPT::contains)
+        // Secret memory is locked from the start, and mlock(2) does not take it.
+        .filter(flag -> !(isSecret(mapping) && flag.equals("lo")))
+        .sorted()
+        .forEach(vma::addVmFlags);
     String path = mapping.path();
     if (path.equals("[vdso]")) {
       return vma.setKind(VmaKind.VMA_VDSO).build();

@@ -194,7 +194,7 @@ class VmaCollectorTest {
         "anon_inode:[io_uring]|mappings of anon_inode:[io_uring] are not supported",
         "[uprobes]|mappings of [uprobes] are not supported",
         "socket:[1234]|mappings of sockets are not supported",
-        "/secretmem (deleted)|secret memory (memfd_secret) cannot be read"
+        "/secretmem (deleted)|secret memory (memfd_secret) in core dumps (MADV_DODUMP)"
       })
   void refusedByPath(String path, String reason) {
     assertThat(problems("7f00-7f01 rw-s 00000000 00:0e 7    " + path, "rd wr sh"))

@@ -9,6 +9,7 @@ import dev.jcr.image.v1.Files;
 import dev.jcr.image.v1.Inotify;
 import dev.jcr.image.v1.InotifyWatch;
 import dev.jcr.image.v1.Owner;
+import dev.jcr.image.v1.SharedObject;
 import dev.jcr.image.v1.TimerFd;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Fcntl;
@@ -114,6 +115,17 @@ public final class FileExecutor implements AutoCloseable {
   /// Whether an object is to get the image's content: not one that other processes use too.
   public boolean isFresh(int objectId) {
     return objects.isFresh(objectId);
+  }
+
+  /// Who writes the content of an object.
+  @FunctionalInterface
+  public interface Content {
+    void write(Fd fd) throws CheckpointException;
+  }
+
+  /// Fills secret memory with what `content` writes into the descriptor that it is given.
+  public void fillSecret(SharedObject object, Content content) throws CheckpointException {
+    objects.fillSecret(object, content);
   }
 
   /// jcr's own descriptor of an object, for its contents; the caller closes it.

@@ -39,6 +39,7 @@ public sealed interface FileStep {
         case KIND_MEMFD -> "create memfd '" + object.getName() + "'" + size();
         case KIND_UNLINKED_FILE, KIND_FILE_COPY, KIND_EMBEDDED_FILE ->
             "create unlinked file " + object.getName() + size();
+        case KIND_SECRET -> "create secret memory" + size();
         case KIND_SYSV -> "create System V segment " + object.getSegment() + size();
         case KIND_ANONYMOUS, KIND_UNSPECIFIED, UNRECOGNIZED ->
             "create shared memory " + object.getId() + size();

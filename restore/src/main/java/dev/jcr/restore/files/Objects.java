@@ -27,7 +27,10 @@ import java.util.regex.Pattern;
 final class Objects {
   private static final int MAP_NORESERVE = 0x4000;
   private static final int PROT_READ_WRITE = 3;
+  private static final int MAP_SHARED = 0x01;
   private static final int MAP_SHARED_ANONYMOUS = 0x21;
+  private static final int SEEK_DATA = 3;
+  private static final int SEEK_HOLE = 4;
   private static final int PERMISSIONS = 07777;
   private static final Pattern NAMELESS = Pattern.compile("#[0-9]+");
   private static final long UTIME_OMIT = 0x3ffffffe;
@@ -37,6 +40,8 @@ final class Objects {
 
   /// Segments that other processes have attached: their content is not the image's any more.
   private final Set<Integer> inUse = new HashSet<>();
+
+  private final Set<Integer> secrets = new HashSet<>();
 
   /// Objects made by O_TMPFILE: true until a description has taken the one that made it.
   private final Map<Integer, Boolean> nameless = new HashMap<>();
@@ -58,6 +63,7 @@ final class Objects {
     int fd =
         switch (object.getKind()) {
           case KIND_MEMFD -> memfd(object);
+          case KIND_SECRET -> secret(object);
           case KIND_UNLINKED_FILE, KIND_FILE_COPY, KIND_EMBEDDED_FILE -> unlinked(object);
           case KIND_ANONYMOUS -> anonymous(object);
           case KIND_SYSV -> segment(object);
@@ -199,6 +205,53 @@ final class Objects {
         Integer.toUnsignedLong(object.getCreateFlags()));
   }
 
+  private int secret(SharedObject object) throws CheckpointException {
+    secrets.add(object.getId());
+    return inside.require("create secret memory", Syscall.MEMFD_SECRET, Fd.O_CLOEXEC);
+  }
+
+  /// Only the process itself can write to secret memory, by having the kernel copy: from a memfd
+  /// that jcr has filled.
+  void fillSecret(SharedObject object, FileExecutor.Content content) throws CheckpointException {
+    if (object.getSize() == 0) {
+      return;
+    }
+    long size = wholePages(object);
+    inside.putString("jcr");
+    int memfd =
+        inside.require("make a memfd", Syscall.MEMFD_CREATE, inside.scratch(), Fcntl.MFD_CLOEXEC);
+    long address =
+        inside
+            .calls()
+            .require(
+                "map secret memory (RLIMIT_MEMLOCK must allow that)",
+                Syscall.MMAP,
+                0,
+                size,
+                PROT_READ_WRITE,
+                MAP_SHARED,
+                fd(object.getId()),
+                0);
+    try (Fd local = inside.local(memfd)) {
+      set("set the size of a memfd", Syscall.FTRUNCATE, local.number(), size);
+      content.write(local);
+      long at = Kernel.raw(Syscall.LSEEK, local.number(), 0, SEEK_DATA);
+      while (!Kernel.isError(at)) {
+        long end = Kernel.raw(Syscall.LSEEK, local.number(), at, SEEK_HOLE);
+        while (at < end) {
+          at +=
+              inside
+                  .calls()
+                  .require(
+                      "fill secret memory", Syscall.PREAD64, memfd, address + at, end - at, at);
+        }
+        at = Kernel.raw(Syscall.LSEEK, local.number(), at, SEEK_DATA);
+      }
+    }
+    inside.require("unmap secret memory", Syscall.MUNMAP, address, size);
+    inside.close(memfd);
+  }
+
   /// Memory of a shared anonymous mapping has no call that opens it: it is mapped for a moment and
   /// opened by /proc/PID/map_files.
   private int anonymous(SharedObject object) throws CheckpointException {
@@ -321,6 +374,11 @@ final class Objects {
   /// Another description of an object; sealing against writing forbids nothing but that.
   int open(int objectId, int flags) throws CheckpointException {
     int fd = fd(objectId);
+    if (secrets.contains(objectId)) {
+      // There is one description of each, and no way to another.
+      return inside.require(
+          "duplicate object " + objectId, Syscall.FCNTL, fd, Fcntl.F_DUPFD_CLOEXEC, inside.first());
+    }
     OpenFlags special = OpenFlags.of(Kernel.HOST);
     boolean original = (flags & special.tmpFile()) == special.tmpFile();
     if (original
