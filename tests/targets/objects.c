@@ -1,6 +1,6 @@
 // Kernel objects behind descriptors.
 //
-//   objects DIR inotify|inotifyfile|overflow|secret|secretclosed|pidfd|pidfdother|mq|lease|udpqueue|udpqueue6|udpany|filter|raw|ping|netlink|netlinkgroup|multicast|multicast6
+//   objects DIR inotify|inotifyfile|overflow|fanotify|secret|secretclosed|pidfd|pidfdother|mq|lease|udpqueue|udpqueue6|udpany|filter|raw|ping|netlink|netlinkgroup|multicast|multicast6
 #include "jcrtest.h"
 #include <arpa/inet.h>
 #include <linux/filter.h>
@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/fanotify.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -101,6 +102,56 @@ static void overflow(void) {
   expect_event(fd, watch, IN_CREATE, "new");
   int next = MUST(inotify_add_watch(fd, jcr_dir, IN_CREATE));
   CHECK(next == watch + 1, "number %d after %d", next, watch);
+  pass();
+}
+
+// Marks on a file, with events to be ignored, on a folder, a mount and a file system.
+static int fan_marks(int fd, char lines[8][256]) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
+  FILE *file = fopen(path, "r");
+  int n = 0;
+  while (file && n < 8 && fgets(lines[n], 256, file)) n += !strncmp(lines[n], "fanotify", 8);
+  if (file) fclose(file);
+  return n;
+}
+static void fanotify(void) {
+  int fd = fanotify_init(FAN_CLASS_NOTIF | FAN_NONBLOCK | FAN_CLOEXEC | FAN_UNLIMITED_QUEUE, O_RDONLY | O_LARGEFILE | O_CLOEXEC);
+  if (fd < 0) skip("no fanotify, or no right to it");
+  char file[4096], folder[4096], inside[4200], before[8][256], after[8][256];
+  snprintf(file, sizeof file, "%s/file", jcr_dir), snprintf(folder, sizeof folder, "%s/folder", jcr_dir), snprintf(inside, sizeof inside, "%s/in it", folder);
+  MUST(mkdir(folder, 0777));
+  close(MUST(open(file, O_CREAT | O_RDWR, 0666))), close(MUST(open(inside, O_CREAT | O_RDWR, 0666)));
+  MUST(fanotify_mark(fd, FAN_MARK_ADD, FAN_MODIFY | FAN_CLOSE_WRITE, AT_FDCWD, file));
+  MUST(fanotify_mark(fd, FAN_MARK_ADD | FAN_MARK_IGNORED_MASK | FAN_MARK_IGNORED_SURV_MODIFY, FAN_CLOSE_WRITE, AT_FDCWD, file));
+  MUST(fanotify_mark(fd, FAN_MARK_ADD | FAN_MARK_ONLYDIR, FAN_OPEN | FAN_EVENT_ON_CHILD, AT_FDCWD, folder));
+  // Where nobody writes.
+  MUST(fanotify_mark(fd, FAN_MARK_ADD | FAN_MARK_MOUNT, FAN_MODIFY, AT_FDCWD, "/sys"));
+  MUST(fanotify_mark(fd, FAN_MARK_ADD | FAN_MARK_FILESYSTEM, FAN_MODIFY, AT_FDCWD, "/sys"));
+  int lines = fan_marks(fd, before);
+  CHECK(lines == 5, "%d lines", lines);
+  ready();
+  wait_for_check();
+  struct fanotify_event_metadata event;
+  CHECK(read(fd, &event, sizeof event) == -1 && errno == EAGAIN, "an event that nobody caused");
+  CHECK(fan_marks(fd, after) == lines, "%d lines, not %d", fan_marks(fd, after), lines);
+  for (int i = 0; i < lines; i++) {
+    int found = 0;
+    for (int k = 0; k < lines; k++) found |= !strcmp(before[i], after[k]);
+    CHECK(found, "lost: %s", before[i]);
+  }
+  int w = MUST(open(file, O_WRONLY));
+  CHECK(write(w, "x", 1) == 1, "write");
+  close(w);
+  CHECK(read(fd, &event, sizeof event) == sizeof event && event.mask == FAN_MODIFY && event.pid == getpid(), "event %llx", (unsigned long long)event.mask);
+  struct stat a, b;
+  CHECK(!fstat(event.fd, &a) && !stat(file, &b) && a.st_ino == b.st_ino, "of another file");
+  CHECK((fcntl(event.fd, F_GETFL) & O_ACCMODE) == O_RDONLY && fcntl(event.fd, F_GETFD) == FD_CLOEXEC, "the flags of its descriptors");
+  close(event.fd);
+  close(MUST(open(inside, O_RDONLY)));
+  CHECK(read(fd, &event, sizeof event) == sizeof event && event.mask == FAN_OPEN, "no event of the folder");
+  close(event.fd);
+  CHECK(read(fd, &event, sizeof event) == -1 && errno == EAGAIN, "one more");
   pass();
 }
 
@@ -387,6 +438,7 @@ int main(int argc, char **argv) {
   if (!strcmp(part, "inotify")) inotify(0);
   if (!strcmp(part, "inotifyfile")) inotify(1);
   if (!strcmp(part, "overflow")) overflow();
+  if (!strcmp(part, "fanotify")) fanotify();
   if (!strcmp(part, "secret")) secret(0);
   if (!strcmp(part, "secretclosed")) secret(1);
   if (!strcmp(part, "pidfd")) pidfd();

@@ -35,7 +35,7 @@ static void hold(const char *name, long result) {
 static void all(void) {
   struct io_uring_params ring = {0};
   hold("io_uring", syscall(425, 2, &ring));
-  hold("fanotify", fanotify_init(FAN_CLASS_NOTIF, O_RDONLY));
+  hold("fanotify", fanotify_init(FAN_CLASS_CONTENT, O_RDONLY));
   struct perf_event_attr perf = {.type = PERF_TYPE_SOFTWARE, .size = sizeof perf, .config = PERF_COUNT_SW_TASK_CLOCK, .exclude_kernel = 1};
   hold("perf", syscall(SYS_perf_event_open, &perf, 0, -1, -1, 0));
   hold("userfaultfd", syscall(SYS_userfaultfd, 1));

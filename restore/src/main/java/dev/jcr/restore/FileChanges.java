@@ -1,6 +1,7 @@
 package dev.jcr.restore;
 
 import dev.jcr.image.v1.Description;
+import dev.jcr.image.v1.FanotifyMark;
 import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.Files;
 import dev.jcr.image.v1.InotifyWatch;
@@ -58,6 +59,11 @@ public record FileChanges(Map<String, String> moved, ChangedFiles changed) {
           for (InotifyWatch.Builder watch :
               description.getInotifyBuilder().getWatchesBuilderList()) {
             watch.setPath(path(watch.getPath()));
+          }
+        }
+        case FANOTIFY -> {
+          for (FanotifyMark.Builder mark : description.getFanotifyBuilder().getMarksBuilderList()) {
+            mark.setPath(path(mark.getPath()));
           }
         }
         case DEVICE,

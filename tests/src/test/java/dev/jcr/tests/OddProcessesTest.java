@@ -111,7 +111,7 @@ class OddProcessesTest {
   void everythingThatIsRefused() {
     Map<String, String> reasons = new TreeMap<>();
     reasons.put("io_uring", "an io_uring instance is not restorable");
-    reasons.put("fanotify", "a fanotify group is not restorable");
+    reasons.put("fanotify", "a fanotify group that gives permissions");
     reasons.put("perf", "a perf event is not restorable");
     reasons.put("userfaultfd", "a userfaultfd is not restorable");
     reasons.put("aio", "an asynchronous I/O context (io_setup) is " + UNSUPPORTED + " yet");

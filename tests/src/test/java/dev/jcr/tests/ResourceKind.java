@@ -86,7 +86,11 @@ enum ResourceKind {
       "kernel objects",
       "unread inotify events, as one that says there were more",
       "objects overflow"),
-  FANOTIFY("kernel objects", "fanotify", "a fanotify group is not restorable"),
+  FANOTIFY("kernel objects", "fanotify", Set.of(KindCase.FANOTIFY), "objects fanotify"),
+  FANOTIFY_EVENTS(
+      "kernel objects",
+      "unread fanotify events, groups that give permissions",
+      "a fanotify group with unread events"),
   IO_URING("kernel objects", "io_uring", "an io_uring instance is not restorable"),
   AIO("kernel objects", "asynchronous I/O contexts", "an asynchronous I/O context (io_setup)"),
   PERF("kernel objects", "perf events", "a perf event is not restorable"),

@@ -62,7 +62,8 @@ final class SilentLosses {
         Loss.of(
             "events of inotify",
             "refused: an inotify instance with unread events; or told, with --inotify-overflow"),
-        Loss.of("events of fanotify", "refused: a fanotify group is not restorable"),
+        Loss.of(
+            "events of fanotify", "refused: a fanotify group with unread events, when there are"),
         Loss.of("multicast groups", "objects multicast", "objects multicast6"),
         Loss.of("TCP: congestion control, user timeout, deferred accept", "tcp options"),
         Loss.of("TCP: MD5 and AO keys", "OddProcessesTest#everythingThatIsRefused"),

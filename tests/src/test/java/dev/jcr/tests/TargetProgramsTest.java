@@ -183,6 +183,7 @@ class TargetProgramsTest {
         Case.of("objects", "inotify"),
         Case.of("objects", "inotifyfile"),
         Case.of("objects", "overflow").dumpedWith("--inotify-overflow"),
+        Case.of("objects", "fanotify"),
         Case.of("objects", "secret"),
         Case.of("objects", "secretclosed"),
         Case.of("objects", "pidfd"),

@@ -46,8 +46,7 @@ final class Anonymous {
           throw new Refusal("an io_uring instance is not restorable", "close it");
       case "anon_inode:inotify", "anon_inode:[inotify]" ->
           description.setInotify(Watches.inotify(scene, file));
-      case "anon_inode:[fanotify]" ->
-          throw new Refusal("a fanotify group is not restorable", "close it");
+      case "anon_inode:[fanotify]" -> description.setFanotify(FanotifyGroups.describe(scene, file));
       case "anon_inode:[userfaultfd]" ->
           throw new Refusal("a userfaultfd is not restorable", "close it");
       case "anon_inode:[perf_event]" ->

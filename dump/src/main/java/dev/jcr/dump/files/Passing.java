@@ -40,7 +40,8 @@ final class Passing {
           PIDFD,
           MESSAGE_QUEUE,
           NETLINK_SOCKET -> {}
-      case TIMERFD, EPOLL, TERMINAL, INHERITED, INOTIFY, KIND_NOT_SET -> throw refusal(file.link());
+      case TIMERFD, EPOLL, TERMINAL, INHERITED, INOTIFY, FANOTIFY, KIND_NOT_SET ->
+          throw refusal(file.link());
     }
     if (description.hasOwner() || (file.flags() & OpenFlags.O_ASYNC) != 0) {
       throw refusal("a file with an owner for signals");

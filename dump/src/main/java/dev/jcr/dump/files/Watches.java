@@ -72,7 +72,7 @@ final class Watches {
   }
 
   /// "wd:1 ino:3f7e8 sdev:fe00000 mask:100 .. fhandle-bytes:8 fhandle-type:1 f_handle:e8f7".
-  private static Map<String, String> fields(String line) {
+  static Map<String, String> fields(String line) {
     Map<String, String> fields = new HashMap<>();
     for (String word : line.split(" ", -1)) {
       int colon = word.indexOf(':');
@@ -86,18 +86,18 @@ final class Watches {
   private static String required(Map<String, String> fields, String name) throws Refusal {
     String value = fields.get(name);
     if (value == null) {
-      throw new Refusal("an inotify watch on a file system without file handles", "remove it");
+      throw new Refusal("a watch on a file system without file handles", "remove it");
     }
     return value;
   }
 
   /// The path of a watched inode, by its file handle: open_by_handle_at(2) on its mount.
-  private static String path(Scene scene, Map<String, String> fields) throws IOException, Refusal {
+  static String path(Scene scene, Map<String, String> fields) throws IOException, Refusal {
     long inode = Long.parseLong(required(fields, "ino"), 16);
     long device = Long.parseLong(required(fields, "sdev"), 16);
     byte[] handle = HexFormat.of().parseHex(required(fields, "f_handle"));
     int type = Integer.parseInt(required(fields, "fhandle-type"), 16);
-    String number = (device >>> 20) + ":" + (device & 0xfffff);
+    String number = device(device);
     for (String line : scene.proc().text("mountinfo").lines().toList()) {
       // 36 35 98:0 /mnt1 /mnt2 rw,noatime ...
       String[] words = line.split(" ", -1);
@@ -112,7 +112,7 @@ final class Watches {
       }
     }
     throw new Refusal(
-        "an inotify watch on inode "
+        "a watch on inode "
             + inode
             + " of device "
             + number
@@ -120,8 +120,13 @@ final class Watches {
         "remove the watch");
   }
 
+  /// As mountinfo has it.
+  static String device(long number) {
+    return (number >>> 20) + ":" + (number & 0xfffff);
+  }
+
   /// Blanks and their like are \040 in mountinfo.
-  private static String unescaped(String path) {
+  static String unescaped(String path) {
     StringBuilder text = new StringBuilder();
     for (int i = 0; i < path.length(); i++) {
       if (path.charAt(i) == '\\' && i + 3 < path.length()) {

@@ -9,6 +9,7 @@ import dev.jcr.image.codec.Rules.Ascending;
 import dev.jcr.image.codec.Rules.Invalid;
 import dev.jcr.image.v1.Description;
 import dev.jcr.image.v1.EpollTarget;
+import dev.jcr.image.v1.FanotifyMark;
 import dev.jcr.image.v1.Files;
 import dev.jcr.image.v1.InetSocket;
 import dev.jcr.image.v1.PipeEnd;
@@ -28,7 +29,13 @@ import org.jspecify.annotations.Nullable;
 
 /// Rules for descriptors, descriptions and shared objects, and for references to them.
 final class FileRules {
-  /// Largest fs.nr_open can be: 2^30 on 64-bit machines.
+  /// Largest fs.nr_open can be: 2^30 on 64-bit machines. FAN_CLASS_CONTENT and
+  /// FAN_CLASS_PRE_CONTENT of `<linux/fanotify.h>`.
+  private static final int FAN_CLASSES = 0xc;
+
+  /// FAN_MARK_IGNORED_SURV_MODIFY, FAN_MARK_EVICTABLE and FAN_MARK_IGNORE.
+  private static final int FAN_MARK_FLAGS = 0x640;
+
   private static final int MAX_FD = 1 << 30;
 
   /// F_SEAL_SEAL to F_SEAL_EXEC.
@@ -153,6 +160,22 @@ final class FileRules {
             watch -> {
               watches.next("number", watch.getNumber());
               that(watch.getPath().startsWith("/"), "path is not absolute");
+            });
+      }
+      case FANOTIFY -> {
+        that(
+            (description.getFanotify().getFlags() & FAN_CLASSES) == 0,
+            "fanotify.flags are not of a group that only notifies");
+        each(
+            "fanotify.marks",
+            description.getFanotify().getMarksList(),
+            mark -> {
+              that(
+                  mark.getKind() != FanotifyMark.Kind.KIND_UNSPECIFIED
+                      && mark.getKind() != FanotifyMark.Kind.UNRECOGNIZED,
+                  "kind is missing");
+              that(mark.getPath().startsWith("/"), "path is not absolute");
+              that((mark.getFlags() & ~FAN_MARK_FLAGS) == 0, "flags has unknown bits");
             });
       }
       case PIDFD -> that(Rules.isPid(description.getPidfd().getPid()), "pidfd.pid is no pid");

@@ -150,6 +150,17 @@ class StateValidatorTest {
                             .setMode(1)
                             .addAllNodes(Collections.nCopies(17, 1L)))),
         refused(
+            "files.descriptions[3].fanotify.flags are not",
+            s -> s.getFilesBuilder().getDescriptionsBuilder(3).getFanotifyBuilder().setFlags(4)),
+        refused(
+            "files.descriptions[3].fanotify.marks[0].kind is missing",
+            s ->
+                s.getFilesBuilder()
+                    .getDescriptionsBuilder(3)
+                    .getFanotifyBuilder()
+                    .addMarksBuilder()
+                    .setPath("/")),
+        refused(
             "files.objects[0].create_flags or seals of secret memory are there",
             s ->
                 s.getFilesBuilder()
@@ -386,7 +397,7 @@ class StateValidatorTest {
 
   @Test
   void everyKindOfDescriptionHasARule() {
-    // KIND_NOT_SET and 18 kinds: a new kind wants a thought about its rules.
-    assertThat(Description.KindCase.values()).hasSize(19);
+    // KIND_NOT_SET and 19 kinds: a new kind wants a thought about its rules.
+    assertThat(Description.KindCase.values()).hasSize(20);
   }
 }

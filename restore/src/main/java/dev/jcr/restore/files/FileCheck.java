@@ -6,6 +6,7 @@ import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.CheckpointException.Problem;
 import dev.jcr.image.v1.Description;
 import dev.jcr.image.v1.Descriptor;
+import dev.jcr.image.v1.FanotifyMark;
 import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.Files;
 import dev.jcr.image.v1.InetSocket;
@@ -124,6 +125,11 @@ public final class FileCheck {
         case INOTIFY -> {
           for (InotifyWatch watch : description.getInotify().getWatchesList()) {
             type(fd, FileIdentity.newBuilder().setPath(watch.getPath()).build());
+          }
+        }
+        case FANOTIFY -> {
+          for (FanotifyMark mark : description.getFanotify().getMarksList()) {
+            type(fd, FileIdentity.newBuilder().setPath(mark.getPath()).build());
           }
         }
         case EVENTFD,

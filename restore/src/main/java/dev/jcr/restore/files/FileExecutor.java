@@ -3,6 +3,7 @@ package dev.jcr.restore.files;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.v1.EventFd;
+import dev.jcr.image.v1.FanotifyMark;
 import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.FileLock;
 import dev.jcr.image.v1.Files;
@@ -40,6 +41,16 @@ public final class FileExecutor implements AutoCloseable {
   private static final int CLOCK_REALTIME = 0;
   private static final int CLOCK_REALTIME_ALARM = 8;
   private static final long SECOND = 1_000_000_000L;
+
+  /// `<linux/fanotify.h>`.
+  private static final int FAN_MARK_ADD = 0x1;
+
+  private static final int FAN_MARK_MOUNT = 0x10;
+  private static final int FAN_MARK_IGNORED_MASK = 0x20;
+  private static final int FAN_MARK_IGNORED_SURV_MODIFY = 0x40;
+  private static final int FAN_MARK_FILESYSTEM = 0x100;
+  private static final int FAN_MARK_EVICTABLE = 0x200;
+  private static final int FAN_MARK_IGNORE = 0x400;
 
   /// In every watch, and not shown: what one that shows nothing was made with.
   private static final int IN_UNMOUNT = 0x2000;
@@ -194,6 +205,23 @@ public final class FileExecutor implements AutoCloseable {
               id,
               inside.require("make an inotify instance", Syscall.INOTIFY_INIT1, nonBlock(flags)));
       case FileStep.AddWatches(int fd, var inotify) -> watch(fd, inotify);
+      case FileStep.MakeFanotify(int id, var fanotify, int flags) -> {
+        int fd =
+            inside.require(
+                "make a fanotify group (needs CAP_SYS_ADMIN)",
+                Syscall.FANOTIFY_INIT,
+                Integer.toUnsignedLong(fanotify.getFlags()),
+                Integer.toUnsignedLong(fanotify.getEventFlags()));
+        // It may have been changed since it was made.
+        inside.require(
+            "set the flags of a fanotify group", Syscall.FCNTL, fd, Fcntl.F_SETFL, flags);
+        inside.hold(id, fd);
+      }
+      case FileStep.AddMarks(int fd, var fanotify) -> {
+        for (FanotifyMark mark : fanotify.getMarksList()) {
+          mark(fd, mark);
+        }
+      }
       case FileStep.MakePidfd(int id, int pid, int flags) ->
           inside.hold(
               id,
@@ -389,6 +417,33 @@ public final class FileExecutor implements AutoCloseable {
                 .formatted(watch.getPath(), watch.getNumber(), got));
       }
     }
+  }
+
+  /// fanotify_mark(2): one call for what is reported, one for what is ignored.
+  private void mark(int fd, FanotifyMark mark) throws CheckpointException {
+    int kind =
+        switch (mark.getKind()) {
+          case KIND_MOUNT -> FAN_MARK_MOUNT;
+          case KIND_FILESYSTEM -> FAN_MARK_FILESYSTEM;
+          case KIND_INODE, KIND_UNSPECIFIED, UNRECOGNIZED -> 0;
+        };
+    int flags = FAN_MARK_ADD | kind | (mark.getFlags() & FAN_MARK_EVICTABLE);
+    if (mark.getMask() != 0) {
+      mark(fd, mark.getPath(), flags, mark.getMask());
+    }
+    if (mark.getIgnored() != 0) {
+      boolean ignore = (mark.getFlags() & FAN_MARK_IGNORE) != 0;
+      int ignored =
+          (ignore ? FAN_MARK_IGNORE : FAN_MARK_IGNORED_MASK)
+              | (mark.getFlags() & FAN_MARK_IGNORED_SURV_MODIFY);
+      mark(fd, mark.getPath(), flags | ignored, mark.getIgnored());
+    }
+  }
+
+  private void mark(int fd, String path, int flags, long mask) throws CheckpointException {
+    inside.putString(path);
+    inside.require(
+        "mark " + path, Syscall.FANOTIFY_MARK, fd, flags, mask, Fd.AT_FDCWD, inside.scratch());
   }
 
   /// mq_open(2) takes the name without the slash.

@@ -242,6 +242,10 @@ public record FilePlan(
           make.add(new FileStep.MakeInotify(id, flags));
           watches.add(new FileStep.AddWatches(fd(description), description.getInotify()));
         }
+        case FANOTIFY -> {
+          make.add(new FileStep.MakeFanotify(id, description.getFanotify(), flags));
+          watches.add(new FileStep.AddMarks(fd(description), description.getFanotify()));
+        }
         case PIDFD -> make.add(new FileStep.MakePidfd(id, description.getPidfd().getPid(), flags));
         case MESSAGE_QUEUE ->
             make.add(

@@ -4,6 +4,7 @@ import dev.jcr.image.v1.Attachment;
 import dev.jcr.image.v1.CharacterDevice;
 import dev.jcr.image.v1.EpollTarget;
 import dev.jcr.image.v1.EventFd;
+import dev.jcr.image.v1.Fanotify;
 import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.FileLock;
 import dev.jcr.image.v1.InetSocket;
@@ -278,6 +279,21 @@ public sealed interface FileStep {
     @Override
     public String describe() {
       return "fd " + fd + ": watch " + inotify.getWatchesCount() + " files";
+    }
+  }
+
+  record MakeFanotify(int id, Fanotify fanotify, int flags) implements FileStep {
+    @Override
+    public String describe() {
+      return "make a fanotify group";
+    }
+  }
+
+  /// When all files are open: opening them would be an event.
+  record AddMarks(int fd, Fanotify fanotify) implements FileStep {
+    @Override
+    public String describe() {
+      return "fd " + fd + ": mark " + fanotify.getMarksCount() + " files";
     }
   }
 
