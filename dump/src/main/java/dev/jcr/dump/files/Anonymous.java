@@ -22,6 +22,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalLong;
 
 /// Files of anonymous inodes: eventfd, timerfd, signalfd, epoll; all others are refused by name.
 final class Anonymous {
@@ -43,7 +44,7 @@ final class Anonymous {
           description.setSignalfd(SignalFd.newBuilder().setMask(info.sigmask()));
       case "anon_inode:[eventpoll]" -> description.setEpoll(epoll(scene, file));
       case "anon_inode:[io_uring]" ->
-          throw new Refusal("an io_uring instance is not restorable", "close it");
+          throw new Refusal("an io_uring instance is not restorable" + requests(info), "close it");
       case "anon_inode:inotify", "anon_inode:[inotify]" ->
           description.setInotify(Watches.inotify(scene, file));
       case "anon_inode:[fanotify]" -> description.setFanotify(FanotifyGroups.describe(scene, file));
@@ -56,6 +57,25 @@ final class Anonymous {
           throw new Refusal(
               file.link().substring("anon_inode:".length()) + " is not restorable", "close it");
     }
+  }
+
+  /// What an io_uring instance has taken from its queue and given back (io_uring/fdinfo.c). A
+  /// request gives back one completion, if it is not of the few that give none or many.
+  private static String requests(FdInfo info) {
+    OptionalLong taken = number(info, "CachedSqHead");
+    OptionalLong given = number(info, "CachedCqTail");
+    OptionalLong read = number(info, "CqHead");
+    return taken.isEmpty() || given.isEmpty() || read.isEmpty()
+        ? ""
+        : " (it has taken %d requests and given %d completions, of which %d were read)"
+            .formatted(taken.getAsLong(), given.getAsLong(), read.getAsLong());
+  }
+
+  private static OptionalLong number(FdInfo info, String name) {
+    return info.extra().getOrDefault(name, List.of()).stream()
+        .filter(value -> value.matches("[0-9]{1,18}"))
+        .mapToLong(Long::parseLong)
+        .findFirst();
   }
 
   private static TimerFd timer(Scene scene, OpenFile file) throws IOException {
