@@ -46,7 +46,7 @@ final class CheckCommand implements Callable<Integer> {
 
   @ArgGroup(
       validate = false,
-      heading = "%nEstablished TCP connections (default: they forbid the dump):%n")
+      heading = "%nConnections to other processes (default: they forbid the dump):%n")
   private ConnectionOptions connections = new ConnectionOptions();
 
   @Option(

@@ -1,10 +1,11 @@
 package dev.jcr.cli;
 
 import dev.jcr.dump.files.ConnectionPolicy;
+import dev.jcr.dump.files.LinkPolicy;
 import dev.jcr.image.CheckpointException;
 import picocli.CommandLine.Option;
 
-/// What a dump does about TCP connections; the names are those of CRIU.
+/// What a dump does about connections to other processes; the names are those of CRIU.
 final class ConnectionOptions {
   @Option(
       names = "--tcp-established",
@@ -16,13 +17,23 @@ final class ConnectionOptions {
       description = "Leave them out: the restored process finds them closed.")
   private boolean close;
 
-  ConnectionPolicy policy() throws CheckpointException {
+  @Option(
+      names = "--ext-unix-sk",
+      description = {
+        "Lose connections of unix sockets to other processes: the restored process has new ones to"
+            + " the same names, or finds them closed."
+      })
+  private boolean externalUnix;
+
+  LinkPolicy policy() throws CheckpointException {
     if (keep && close) {
       throw new CheckpointException(
           CheckpointException.Outcome.USAGE,
           "cannot read the command line: --tcp-established and --tcp-close exclude each other; see"
               + " jcr dump --help");
     }
-    return keep ? ConnectionPolicy.KEEP : close ? ConnectionPolicy.CLOSE : ConnectionPolicy.REFUSE;
+    return new LinkPolicy(
+        keep ? ConnectionPolicy.KEEP : close ? ConnectionPolicy.CLOSE : ConnectionPolicy.REFUSE,
+        externalUnix);
   }
 }

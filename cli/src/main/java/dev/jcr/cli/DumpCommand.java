@@ -55,7 +55,7 @@ final class DumpCommand implements Callable<Integer> {
 
   @ArgGroup(
       validate = false,
-      heading = "%nEstablished TCP connections (default: they forbid the dump):%n")
+      heading = "%nConnections to other processes (default: they forbid the dump):%n")
   private ConnectionOptions connections = new ConnectionOptions();
 
   @ArgGroup(validate = false, heading = "%nFiles that the process has open or mapped:%n")

@@ -197,6 +197,13 @@ final class RestoreCommand implements Callable<Integer> {
         description = "Give sockets bound to address OLD the address NEW; may be repeated.")
     private Map<String, String> rebind = Map.of();
 
+    @Option(
+        names = "--ext-unix-sk",
+        description =
+            "Restore unix datagram sockets whose peer is not there, as /dev/log may be, as if it had"
+                + " gone while they were connected.")
+    private boolean externalUnix;
+
     ConnectionChanges changes() throws CheckpointException {
       if (keep && close) {
         throw usage("--tcp-established and --tcp-close exclude each other");
@@ -205,7 +212,7 @@ final class RestoreCommand implements Callable<Integer> {
       for (Map.Entry<String, String> pair : rebind.entrySet()) {
         addresses.put(address(pair.getKey()), address(pair.getValue()));
       }
-      return new ConnectionChanges(close, addresses);
+      return new ConnectionChanges(close, addresses, externalUnix);
     }
 
     private static InetAddress address(String text) throws CheckpointException {

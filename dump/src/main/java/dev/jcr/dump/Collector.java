@@ -2,10 +2,10 @@ package dev.jcr.dump;
 
 import com.google.protobuf.ByteString;
 import dev.jcr.dump.files.Collected;
-import dev.jcr.dump.files.ConnectionPolicy;
 import dev.jcr.dump.files.EmbeddedFiles;
 import dev.jcr.dump.files.Embedding;
 import dev.jcr.dump.files.FileCollector;
+import dev.jcr.dump.files.LinkPolicy;
 import dev.jcr.dump.files.SecretMemory;
 import dev.jcr.dump.identity.IdentityCollector;
 import dev.jcr.dump.identity.Unkept;
@@ -137,7 +137,7 @@ final class Collector implements AutoCloseable {
   }
 
   /// Opens what is needed of a running process.
-  static Collector open(int pid, Host.Builder host, ConnectionPolicy connections)
+  static Collector open(int pid, Host.Builder host, LinkPolicy connections)
       throws CheckpointException, IOException {
     ProcessMemory memory = ProcessMemory.open(pid);
     try {

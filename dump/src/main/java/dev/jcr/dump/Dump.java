@@ -1,7 +1,7 @@
 package dev.jcr.dump;
 
-import dev.jcr.dump.files.ConnectionPolicy;
 import dev.jcr.dump.files.EmbeddedFiles;
+import dev.jcr.dump.files.LinkPolicy;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Problem;
 import dev.jcr.image.codec.ImageWriter;
@@ -90,8 +90,8 @@ public final class Dump {
   /// What would make a dump of `pid` fail, without stopping it. Throws when it cannot be dumped at
   /// all (no such process, a kernel thread, traced by another).
   ///
-  /// @param connections what the dump would do about established TCP connections
-  public static List<Problem> preflight(int pid, ConnectionPolicy connections)
+  /// @param connections what the dump would do about connections to other processes
+  public static List<Problem> preflight(int pid, LinkPolicy connections)
       throws CheckpointException {
     Preflight.requireDumpable(pid);
     List<Problem> problems = new ArrayList<>(Preflight.problems(pid));

@@ -1,7 +1,7 @@
 package dev.jcr.dump;
 
-import dev.jcr.dump.files.ConnectionPolicy;
 import dev.jcr.dump.files.Embedding;
+import dev.jcr.dump.files.LinkPolicy;
 import dev.jcr.image.v1.Compression;
 import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
@@ -13,7 +13,7 @@ import org.jspecify.annotations.Nullable;
 /// @param afterwards what happens to the process once the image is whole and durable
 /// @param compression codec of the page store
 /// @param compressionLevel zstd level; ignored without compression
-/// @param connections what becomes of established TCP connections
+/// @param connections what becomes of connections to other processes
 /// @param durable fsync before publishing; off only for images in memory and benchmarks
 /// @param parent image whose memory this one continues, relative to `directory` or absolute
 /// @param trackMemory leave a tracker behind, so that the next image can continue this one
@@ -28,7 +28,7 @@ public record DumpOptions(
     Afterwards afterwards,
     Compression compression,
     int compressionLevel,
-    ConnectionPolicy connections,
+    LinkPolicy connections,
     boolean durable,
     @Nullable Path parent,
     boolean trackMemory,
@@ -56,7 +56,7 @@ public record DumpOptions(
     private Afterwards afterwards = Afterwards.KILL;
     private Compression compression = Compression.COMPRESSION_ZSTD;
     private int level = FAST_LEVEL;
-    private ConnectionPolicy connections = ConnectionPolicy.REFUSE;
+    private LinkPolicy connections = LinkPolicy.REFUSE;
     private boolean durable = true;
     private @Nullable Path parent;
     private boolean trackMemory;
@@ -80,7 +80,7 @@ public record DumpOptions(
       return this;
     }
 
-    public Builder connections(ConnectionPolicy policy) {
+    public Builder connections(LinkPolicy policy) {
       connections = policy;
       return this;
     }

@@ -1,7 +1,7 @@
 package dev.jcr.dump;
 
-import dev.jcr.dump.files.ConnectionPolicy;
 import dev.jcr.dump.files.FileCollector;
+import dev.jcr.dump.files.LinkPolicy;
 import dev.jcr.dump.memory.Keeper;
 import dev.jcr.dump.memory.WatchedMemory;
 import dev.jcr.image.CheckpointException;
@@ -73,7 +73,7 @@ final class DumpSession {
   }
 
   /// Problems of mappings and descriptors.
-  static List<Problem> problems(int pid, ConnectionPolicy policy) throws CheckpointException {
+  static List<Problem> problems(int pid, LinkPolicy policy) throws CheckpointException {
     try {
       List<Problem> problems = new ArrayList<>(VmaCollector.problems(Proc.of(pid).smaps()));
       try (PageScan scan = PageScan.open(pid)) {

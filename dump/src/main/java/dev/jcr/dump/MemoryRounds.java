@@ -1,6 +1,6 @@
 package dev.jcr.dump;
 
-import dev.jcr.dump.files.ConnectionPolicy;
+import dev.jcr.dump.files.LinkPolicy;
 import dev.jcr.dump.memory.Keeper;
 import dev.jcr.dump.memory.PageDumper;
 import dev.jcr.dump.memory.WriteTracker;
@@ -99,7 +99,7 @@ public final class MemoryRounds implements AutoCloseable {
 
   private static Userfault inject(int pid, Host.Builder host) throws CheckpointException {
     AtomicReference<@Nullable Userfault> made = new AtomicReference<>();
-    try (Collector collector = Collector.open(pid, host, ConnectionPolicy.KEEP)) {
+    try (Collector collector = Collector.open(pid, host, LinkPolicy.ANY)) {
       Rehearsal.run(host.clone(), Compression.COMPRESSION_ZSTD, 1);
       collector.look();
       try (Freeze freeze = collector.stop(FREEZE_BUDGET_NANOS)) {

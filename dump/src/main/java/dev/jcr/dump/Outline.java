@@ -1,7 +1,7 @@
 package dev.jcr.dump;
 
-import dev.jcr.dump.files.ConnectionPolicy;
 import dev.jcr.dump.files.FileCollector;
+import dev.jcr.dump.files.LinkPolicy;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.v1.Files;
 import dev.jcr.image.v1.Host;
@@ -50,7 +50,7 @@ public final class Outline {
   }
 
   private static Files files(int pid) throws CheckpointException {
-    try (FileCollector files = new FileCollector(pid, ConnectionPolicy.KEEP)) {
+    try (FileCollector files = new FileCollector(pid, LinkPolicy.ANY)) {
       return files.outline();
     }
   }

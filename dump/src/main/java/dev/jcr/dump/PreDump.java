@@ -1,6 +1,6 @@
 package dev.jcr.dump;
 
-import dev.jcr.dump.files.ConnectionPolicy;
+import dev.jcr.dump.files.LinkPolicy;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.codec.ImageWriter;
 import dev.jcr.image.codec.ParentImage;
@@ -45,7 +45,7 @@ public final class PreDump {
   public static Report run(Options options) throws CheckpointException {
     int pid = options.pid();
     Preflight.requireDumpable(pid);
-    Dump.refuse(pid, Dump.preflight(pid, ConnectionPolicy.KEEP));
+    Dump.refuse(pid, Dump.preflight(pid, LinkPolicy.ANY));
     List<String> notes = new ArrayList<>();
     ParentImage parent =
         options.parent() == null ? null : ParentImage.open(options.directory(), options.parent());

@@ -1,6 +1,6 @@
 package dev.jcr.dump;
 
-import dev.jcr.dump.files.ConnectionPolicy;
+import dev.jcr.dump.files.LinkPolicy;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.codec.ImageWriter;
 import dev.jcr.image.pages.PageWriter;
@@ -83,7 +83,7 @@ final class Rehearsal {
     Path folder =
         inMemory ? Files.createTempDirectory(MEMORY, PREFIX) : Files.createTempDirectory(PREFIX);
     Path directory = folder.resolve("image");
-    try (Collector collector = Collector.open(pid, host, ConnectionPolicy.REFUSE);
+    try (Collector collector = Collector.open(pid, host, LinkPolicy.REFUSE);
         ImageWriter image = ImageWriter.create(directory, compression, level, inMemory)) {
       PageWriter pages = image.pages(host.getPageSize());
       collector.look();

@@ -4,7 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import dev.jcr.dump.files.ConnectionPolicy;
+import dev.jcr.dump.files.LinkPolicy;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.parasite.linux.Errno;
@@ -28,7 +28,7 @@ class PreflightTest {
         .satisfies(e -> assertThat(e.outcome()).isEqualTo(outcome));
     // The entry point says the same.
     assertThatExceptionOfType(CheckpointException.class)
-        .isThrownBy(() -> Dump.preflight(pid, ConnectionPolicy.REFUSE))
+        .isThrownBy(() -> Dump.preflight(pid, LinkPolicy.REFUSE))
         .withMessage(message);
   }
 

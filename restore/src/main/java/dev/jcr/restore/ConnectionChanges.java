@@ -9,12 +9,14 @@ import java.net.InetAddress;
 import java.util.HashMap;
 import java.util.Map;
 
-/// How internet sockets come back other than they are in the image.
+/// How sockets come back other than they are in the image.
 ///
-/// @param close connections are restored closed: reads find the end of the file
+/// @param close TCP connections are restored closed: reads find the end of the file
 /// @param rebind new local addresses by old ones
-public record ConnectionChanges(boolean close, Map<InetAddress, InetAddress> rebind) {
-  public static final ConnectionChanges NONE = new ConnectionChanges(false, Map.of());
+/// @param externalUnix datagram sockets whose peer is not there come back as if it had been closed
+public record ConnectionChanges(
+    boolean close, Map<InetAddress, InetAddress> rebind, boolean externalUnix) {
+  public static final ConnectionChanges NONE = new ConnectionChanges(false, Map.of(), false);
 
   private static final int SHUT_BOTH = 3;
 
@@ -27,7 +29,7 @@ public record ConnectionChanges(boolean close, Map<InetAddress, InetAddress> reb
 
   /// `state` with these changes.
   ProcessState applied(ProcessState state) {
-    if (!close && rebind.isEmpty()) {
+    if (!close && rebind.isEmpty() && !externalUnix) {
       return state;
     }
     Map<ByteString, ByteString> addresses = new HashMap<>();
@@ -41,6 +43,9 @@ public record ConnectionChanges(boolean close, Map<InetAddress, InetAddress> reb
     for (Description.Builder description : files.getDescriptionsBuilderList()) {
       if (description.hasInetSocket()) {
         change(description.getInetSocketBuilder(), addresses);
+      }
+      if (externalUnix && !description.getUnixSocket().getPeerAddress().isEmpty()) {
+        description.getUnixSocketBuilder().setPeerClosed(true);
       }
     }
     return state.toBuilder().setFiles(files).build();

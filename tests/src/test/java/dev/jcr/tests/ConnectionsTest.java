@@ -2,12 +2,16 @@ package dev.jcr.tests;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
-/// The options for established TCP connections; that they are kept is tested by
+/// The options for connections to other processes; that they are kept is tested by
 /// [TargetProgramsTest].
 @Tag("process")
 @Timeout(120)
@@ -60,6 +64,72 @@ class ConnectionsTest {
       Jcr.dump(target.pid(), image).expectExit(0);
       target.awaitGone();
       Jcr.restore(image, "--tcp-rebind", "127.0.0.1=127.0.0.2").expectExit(0);
+      target.expectPass();
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"stream", "server", "waiting"})
+  void unixConnectionsAreNotLostUnasked(String part) {
+    try (Target target = Target.start("external", part)) {
+      Command.Result result = Jcr.dump(target.pid(), target.image("1")).expectExit(3);
+      assertThat(result.err())
+          .contains("a unix socket connected to another process")
+          .contains("close the connection, or dump with --ext-unix-sk to lose it");
+      target.expectRunning();
+      target.expectPass();
+    }
+  }
+
+  @Test
+  void lostUnixConnectionsAreListed() {
+    try (Target target = Target.start("external", "stream")) {
+      Command.Result dumped =
+          Jcr.dump(target.pid(), target.image("r"), "-R", "--ext-unix-sk").expectExit(0);
+      assertThat(dumped.out())
+          .contains(
+              "lost      descriptor fd 3: its connection to another process by "
+                  + target.folder()
+                  + "/listener: the restored process has a new one, of whose past the other end knows"
+                  + " nothing");
+      target.expectPass();
+    }
+  }
+
+  /// Nobody is there: connections come back closed by the other end, datagram sockets by an option.
+  @Test
+  void unixPeersThatAreGone() throws IOException {
+    try (Target target = Target.start("external", "unread")) {
+      Path image = target.image("1");
+      Command.Result dumped = Jcr.dump(target.pid(), image, "--ext-unix-sk").expectExit(0);
+      assertThat(dumped.out()).contains("the restored process finds it closed by the other end");
+      target.awaitGone();
+      Files.writeString(target.folder().resolve("result"), "");
+      Target.nap(200);
+      Files.delete(target.folder().resolve("result"));
+      Jcr.restore(image).expectExit(0);
+      target.expectPass();
+    }
+    try (Target target = Target.start("external", "bereft")) {
+      Path image = target.image("1");
+      Jcr.dump(target.pid(), image, "--ext-unix-sk").expectExit(0);
+      target.awaitGone();
+      Files.writeString(target.folder().resolve("result"), "");
+      Target.nap(200);
+      Files.delete(target.folder().resolve("result"));
+      Command.Result refused = Jcr.restore(image).expectExit(1);
+      assertThat(refused.err())
+          .contains(
+              "fd 3: nobody has the unix address "
+                  + target.folder()
+                  + "/log that it is connected to; start the program that had it, or restore with"
+                  + " --ext-unix-sk");
+      assertThat(target.proc().exists()).isFalse();
+      Command.Result restored = Jcr.restore(image, "--ext-unix-sk").expectExit(0);
+      assertThat(restored.err())
+          .contains("/log: ECONNREFUSED (")
+          .contains("/listener: ECONNREFUSED (")
+          .contains("it is restored as one whose other end is closed");
       target.expectPass();
     }
   }

@@ -4,7 +4,7 @@ import dev.jcr.dump.Dump;
 import dev.jcr.dump.DumpListener;
 import dev.jcr.dump.DumpOptions;
 import dev.jcr.dump.DumpOptions.Afterwards;
-import dev.jcr.dump.files.ConnectionPolicy;
+import dev.jcr.dump.files.LinkPolicy;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.restore.Restore;
 import dev.jcr.restore.RestoreOptions;
@@ -37,9 +37,7 @@ final class Engine {
                             ? Afterwards.LEAVE_RUNNING
                             : options.contains("-s") ? Afterwards.LEAVE_STOPPED : Afterwards.KILL)
                     .connections(
-                        options.contains("--tcp-established")
-                            ? ConnectionPolicy.KEEP
-                            : ConnectionPolicy.REFUSE)
+                        options.contains("--tcp-established") ? LinkPolicy.KEEP : LinkPolicy.REFUSE)
                     .rehearse(false)
                     .build(),
                 DumpListener.SILENT));

@@ -109,9 +109,22 @@ enum ResourceKind {
       "unixes boundclient",
       "unixes nolistener"),
   UNIX_BACKLOG("sockets", "unix connections not accepted yet", "unixes backlog"),
-  UNIX_HALF("sockets", "unix connections with one end", "unixes clientgone", "unixes servergone"),
+  UNIX_HALF(
+      "sockets",
+      "unix connections with one end",
+      "unixes clientgone",
+      "unixes servergone",
+      "external gone"),
+  UNIX_DATAGRAM_OUTSIDE(
+      "sockets", "unix datagram sockets connected to outside", "external datagram"),
   UNIX_OUTSIDE(
-      "sockets", "unix connections to outside", "a unix socket connected to another process"),
+      "sockets",
+      "unix connections to outside (`--ext-unix-sk`: new ones, or closed)",
+      "external stream",
+      "external seqpacket",
+      "external abstract",
+      "external unread",
+      "external waiting"),
   UNIX_DESCRIPTORS(
       "sockets",
       "descriptors in unix queues",

@@ -8,7 +8,7 @@ import dev.jcr.dump.DumpOptions;
 import dev.jcr.dump.DumpReport;
 import dev.jcr.dump.MemoryRounds;
 import dev.jcr.dump.Outline;
-import dev.jcr.dump.files.ConnectionPolicy;
+import dev.jcr.dump.files.LinkPolicy;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.CheckpointException.Problem;
@@ -133,7 +133,7 @@ public final class Source {
   public static Report run(Options options, Credentials credentials, Listener listener)
       throws CheckpointException {
     int pid = options.pid();
-    List<Problem> problems = Dump.preflight(pid, ConnectionPolicy.KEEP);
+    List<Problem> problems = Dump.preflight(pid, LinkPolicy.KEEP);
     if (!problems.isEmpty()) {
       throw new CheckpointException(
           Outcome.UNSUPPORTED,
@@ -380,7 +380,7 @@ public final class Source {
           report =
               Dump.last(
                   DumpOptions.of(options.pid(), Path.of("stream"))
-                      .connections(ConnectionPolicy.KEEP)
+                      .connections(LinkPolicy.KEEP)
                       .build(),
                   DumpListener.SILENT,
                   image,

@@ -28,13 +28,13 @@ public final class FileCollector implements AutoCloseable {
 
   private final int pid;
   private final Fd pidFd;
-  private final ConnectionPolicy policy;
+  private final LinkPolicy policy;
   private @Nullable Outside outside;
   private @Nullable Connections connections;
   private boolean losesEvents;
 
-  /// @param policy for established TCP connections
-  public FileCollector(int pid, ConnectionPolicy policy) throws CheckpointException {
+  /// @param policy for what links it to other processes
+  public FileCollector(int pid, LinkPolicy policy) throws CheckpointException {
     this.pid = pid;
     this.policy = policy;
     try {
@@ -92,7 +92,7 @@ public final class FileCollector implements AutoCloseable {
 
   /// Before the freeze, on the tracer thread: what reading connections needs, if there are any.
   public void prepare() throws CheckpointException {
-    if (policy != ConnectionPolicy.KEEP || connections != null) {
+    if (policy.tcp() != ConnectionPolicy.KEEP || connections != null) {
       return;
     }
     try (OpenFileTable table = OpenFileTable.read(pid, pidFd)) {
@@ -121,7 +121,7 @@ public final class FileCollector implements AutoCloseable {
   /// Locks the connections; the name of the lock, empty for none.
   private String lock(OpenFileTable table) throws CheckpointException, IOException {
     List<OpenFile> connected = InetSockets.connected(table.files());
-    if (policy != ConnectionPolicy.KEEP || connected.isEmpty()) {
+    if (policy.tcp() != ConnectionPolicy.KEEP || connected.isEmpty()) {
       return "";
     }
     if (connections == null) {
@@ -155,7 +155,7 @@ public final class FileCollector implements AutoCloseable {
       if (losesEvents) {
         scene.loseEvents();
       }
-      if (policy == ConnectionPolicy.KEEP && lock.isEmpty()) {
+      if (policy.tcp() == ConnectionPolicy.KEEP && lock.isEmpty()) {
         for (OpenFile file : InetSockets.connected(table.files())) {
           scene.lose(
               file,

@@ -242,7 +242,7 @@ final class InetSockets {
     Optional<byte[]> peer = peer(scene.pid(), file, state);
     String what =
         "a connected TCP socket" + peer.map(name -> " (to " + text(name) + ")").orElse("");
-    return switch (scene.policy()) {
+    return switch (scene.policy().tcp()) {
       case REFUSE -> {
         Kinds.inheritOrRefuse(
             scene,

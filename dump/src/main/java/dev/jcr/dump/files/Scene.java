@@ -25,7 +25,7 @@ final class Scene {
   private final SharedObjects objects;
   private final boolean running;
   private final long stoppedAt;
-  private final ConnectionPolicy policy;
+  private final LinkPolicy policy;
   private final @Nullable Connections connections;
   private final ProcStat stat;
   private final List<Integer> tasks;
@@ -37,7 +37,7 @@ final class Scene {
 
   /// A process that is not frozen: queues are left alone.
   static Scene running(
-      int pid, OpenFileTable table, Outside outside, SharedObjects objects, ConnectionPolicy policy)
+      int pid, OpenFileTable table, Outside outside, SharedObjects objects, LinkPolicy policy)
       throws IOException {
     return new Scene(pid, table, outside, objects, true, System.nanoTime(), policy, null);
   }
@@ -51,7 +51,7 @@ final class Scene {
       Outside outside,
       SharedObjects objects,
       long stoppedAt,
-      ConnectionPolicy policy,
+      LinkPolicy policy,
       @Nullable Connections connections)
       throws IOException {
     return new Scene(pid, table, outside, objects, false, stoppedAt, policy, connections);
@@ -64,7 +64,7 @@ final class Scene {
       SharedObjects objects,
       boolean running,
       long stoppedAt,
-      ConnectionPolicy policy,
+      LinkPolicy policy,
       @Nullable Connections connections)
       throws IOException {
     this.pid = pid;
@@ -117,7 +117,7 @@ final class Scene {
     return losesEvents;
   }
 
-  ConnectionPolicy policy() {
+  LinkPolicy policy() {
     return policy;
   }
 

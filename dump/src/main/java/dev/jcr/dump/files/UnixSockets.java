@@ -13,12 +13,13 @@ import dev.jcr.parasite.linux.UnixDiag;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 
 /// Unix sockets: pairs inside the process with their queues, listeners, and datagram sockets.
 final class UnixSockets {
+
+  private static final int SHUT_BOTH = 3;
 
   private UnixSockets() {}
 
@@ -63,15 +64,31 @@ final class UnixSockets {
       if (!peer(scene, file, description, diag, fd, name, socket)) {
         return;
       }
+    } else if (isWaiting(diag)) {
+      if (!ExternalUnix.describe(scene, file, description, diag, peerName(fd), socket)) {
+        return;
+      }
     } else if (diag.state() == Sockets.TCP_ESTABLISHED
         // A bound datagram socket is in this state when another has connected to it.
-        && (diag.type() != Sockets.SOCK_DGRAM || name.length == 0)) {
+        && (diag.type() != Sockets.SOCK_DGRAM || FdCalls.peerName(fd).isPresent())) {
       socket.setPeerClosed(true).setAccepted(hasListener(scene, diag));
     }
     if (!scene.running() && !socket.getListening()) {
       queue(scene, file, socket);
+      if (socket.getPeerClosed() && (diag.peer() != 0 || isWaiting(diag))) {
+        ExternalUnix.leave(scene, file, peerName(fd), socket);
+      }
     }
     description.setUnixSocket(socket);
+  }
+
+  /// Whether a listener outside has not accepted its connection: the socket that will be its peer
+  /// has no inode yet, and has not been closed either, which would have shut this one down.
+  private static boolean isWaiting(UnixDiag diag) {
+    return diag.type() != Sockets.SOCK_DGRAM
+        && diag.state() == Sockets.TCP_ESTABLISHED
+        && diag.peer() == 0
+        && diag.shutdown() != SHUT_BOTH;
   }
 
   /// The bound name, without the zero byte that ends a path.
@@ -173,7 +190,7 @@ final class UnixSockets {
       UnixSocket.Builder socket)
       throws IOException, Refusal {
     Optional<OpenFile> inside = socket(scene, diag.peer());
-    byte[] peerName = sunPath(FdCalls.peerName(fd).orElse(new byte[0]));
+    byte[] peerName = peerName(fd);
     if (inside.isPresent()) {
       boolean pair =
           scene.unixDiag(diag.peer()).map(peer -> peer.peer() == diag.inode()).orElse(false);
@@ -188,43 +205,18 @@ final class UnixSockets {
       }
       return true;
     }
-    if (diag.type() == Sockets.SOCK_DGRAM && peerName.length > 0) {
-      socket.setPeerAddress(ByteString.copyFrom(peerName));
-      return true;
-    }
-    if (scene.running() && scene.table().hasPassing()) {
+    boolean named = diag.type() == Sockets.SOCK_DGRAM && peerName.length > 0;
+    if (!named && scene.running() && scene.table().hasPassing()) {
       // Its other end may be on its way to the process itself.
       return true;
     }
-    Kinds.inheritOrRefuse(
-        scene,
-        file,
-        description,
-        "a unix socket connected to another process" + text(peerName),
-        "close the connection");
-    return false;
+    socket.setAccepted(hasListener(scene, diag));
+    return ExternalUnix.describe(scene, file, description, diag, peerName, socket);
   }
 
-  private static String text(byte[] name) {
-    return name.length == 0
-        ? ""
-        : " by " + new String(name, StandardCharsets.UTF_8).replace('\0', '@');
-  }
-
-  /// sun_path of a sockaddr_un, without the zero byte that ends a path.
-  private static byte[] sunPath(byte[] address) {
-    if (address.length <= 2) {
-      return new byte[0];
-    }
-    int end = address.length;
-    if (address[2] != 0) {
-      int at = 2;
-      while (at < end && address[at] != 0) {
-        at++;
-      }
-      end = at;
-    }
-    return Arrays.copyOfRange(address, 2, end);
+  /// sun_path bytes of the other end.
+  private static byte[] peerName(int fd) throws SyscallException {
+    return ExternalUnix.sunPath(FdCalls.peerName(fd).orElse(new byte[0]));
   }
 
   private static void address(Scene scene, UnixDiag diag, byte[] name, UnixSocket.Builder socket)

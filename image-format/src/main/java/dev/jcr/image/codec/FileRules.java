@@ -216,6 +216,18 @@ final class FileRules {
         "type is not 1, 2 or 5");
     // sizeof(sun_path).
     that(socket.getAddress().size() <= 108, "address is longer than 108 bytes");
+    that(socket.getPeerAddress().size() <= 108, "peer_address is longer than 108 bytes");
+    if (!socket.getPeerAddress().isEmpty()) {
+      that(
+          !socket.getListening() && !socket.getAccepted() && socket.getPeerId() == 0,
+          "peer_address of a socket that listens, was accepted, or has a peer");
+      that(
+          socket.getType() == 2 || socket.getPeerClosed(),
+          "peer_address of a connection that is not lost");
+      that(
+          !socket.getPeerClosed() || socket.getReceiveQueueCount() == 0,
+          "peer_address with a receive_queue");
+    }
     that(upTo(socket.getShutdown(), 3), "shutdown is beyond 3");
     that(!socket.getAccepted() || !socket.getAddress().isEmpty(), "accepted without an address");
     Rules.eachIs("waiting_ids", socket.getWaitingIdsList(), descriptions::contains);

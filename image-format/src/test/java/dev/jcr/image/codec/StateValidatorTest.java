@@ -35,14 +35,20 @@ class StateValidatorTest {
   }
 
   private static void attach(ProcessState.Builder state, Attachment.Builder attachment) {
-    state
-        .getFilesBuilder()
-        .getDescriptionsBuilder(3)
-        .setUnixSocket(
-            UnixSocket.newBuilder()
-                .setType(1)
-                .addReceiveQueue(ByteString.copyFromUtf8("x"))
-                .addAttachments(attachment));
+    unix(
+        state,
+        UnixSocket.newBuilder()
+            .setType(1)
+            .addReceiveQueue(ByteString.copyFromUtf8("x"))
+            .addAttachments(attachment));
+  }
+
+  private static void unix(ProcessState.Builder state, UnixSocket.Builder socket) {
+    state.getFilesBuilder().getDescriptionsBuilder(3).setUnixSocket(socket);
+  }
+
+  private static ByteString bytes(int count) {
+    return ByteString.copyFrom(new byte[count]);
   }
 
   private static void embed(ProcessState.Builder state, String name, int mode) {
@@ -135,6 +141,31 @@ class StateValidatorTest {
         refused(
             "files.descriptions[3].unix_socket.attachments[0].pid is no pid",
             s -> attach(s, Attachment.newBuilder().setPid(-1))),
+        refused(
+            "files.descriptions[3].unix_socket.peer_address is longer",
+            s -> unix(s, UnixSocket.newBuilder().setType(2).setPeerAddress(bytes(109)))),
+        refused(
+            "files.descriptions[3].unix_socket.peer_address of a connection that is not lost",
+            s -> unix(s, UnixSocket.newBuilder().setType(1).setPeerAddress(bytes(2)))),
+        refused(
+            "files.descriptions[3].unix_socket.peer_address of a socket that listens",
+            s ->
+                unix(
+                    s,
+                    UnixSocket.newBuilder()
+                        .setType(2)
+                        .setListening(true)
+                        .setPeerAddress(bytes(2)))),
+        refused(
+            "files.descriptions[3].unix_socket.peer_address with a receive_queue",
+            s ->
+                unix(
+                    s,
+                    UnixSocket.newBuilder()
+                        .setType(1)
+                        .setPeerClosed(true)
+                        .addReceiveQueue(bytes(1))
+                        .setPeerAddress(bytes(2)))),
         refused(
             "memory.vmas[0].numa_policy.mode is none",
             s ->

@@ -281,6 +281,18 @@ public final class FileCheck {
   }
 
   private void unix(int fd, UnixSocket socket) throws SyscallException {
+    ByteString peer = socket.getPeerAddress();
+    if (!peer.isEmpty() && !socket.getPeerClosed() && !isOwn(peer)) {
+      byte[] address = SocketMaker.sockaddr(peer);
+      String text = Addresses.unix(peer);
+      if ((text.startsWith("/") || text.startsWith("@")) && !answers(socket.getType(), address)) {
+        add(
+            "address",
+            fd,
+            "nobody has the unix address " + text + " that it is connected to",
+            "start the program that had it, or restore with --ext-unix-sk");
+      }
+    }
     ByteString name = socket.getAddress();
     if (name.isEmpty() || (socket.getAccepted() && isListening(name))) {
       return;
@@ -314,6 +326,12 @@ public final class FileCheck {
     } else if (answers(socket.getType(), address)) {
       add("address", fd, "unix address " + text + " is in use", "stop the program that uses it");
     }
+  }
+
+  /// Whether the process has it itself.
+  private boolean isOwn(ByteString name) {
+    return files.getDescriptionsList().stream()
+        .anyMatch(description -> description.getUnixSocket().getAddress().equals(name));
   }
 
   private boolean isListening(ByteString name) {

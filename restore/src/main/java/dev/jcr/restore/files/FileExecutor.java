@@ -24,6 +24,7 @@ import dev.jcr.parasite.remote.RemoteCalls;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 
@@ -108,7 +109,9 @@ public final class FileExecutor implements AutoCloseable {
 
   /// What could not be made as it was, without harm.
   public List<String> notes() {
-    return epolls.notes();
+    List<String> notes = new ArrayList<>(epolls.notes());
+    notes.addAll(sockets.notes());
+    return notes;
   }
 
   public void run(List<FileStep> steps) throws CheckpointException {
@@ -188,8 +191,9 @@ public final class FileExecutor implements AutoCloseable {
           sockets.accepted(server, a, client, b, listenerId);
       case FileStep.FillUnixQueues(var first, var a, var second, var b) ->
           sockets.complete(first, a, second, b);
-      case FileStep.ConnectUnixSocket(int id, var listener) ->
-          sockets.connect(inside.of(id), listener.getAddress());
+      case FileStep.ConnectUnixSocket(int id, var address, _) ->
+          sockets.connect(inside.of(id), address);
+      case FileStep.ConnectAgain(var end, var socket) -> sockets.again(end, socket);
       case FileStep.MakeUnixSocket(int id, var socket, int flags) ->
           sockets.unix(id, socket, flags);
       case FileStep.MakeInetSocket(int id, var socket, int flags) ->

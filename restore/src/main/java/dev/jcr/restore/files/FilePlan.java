@@ -226,8 +226,15 @@ public record FilePlan(
         }
         case UNIX_SOCKET -> {
           UnixSocket socket = description.getUnixSocket();
+          boolean named = !socket.getPeerAddress().isEmpty();
           if (socket.getPeerId() == 0 && !socket.getPeerClosed()) {
             make.add(new FileStep.MakeUnixSocket(id, socket, flags));
+            if (named) {
+              // The other may be one of the image.
+              connections.add(new FileStep.ConnectUnixSocket(id, socket.getPeerAddress(), false));
+            }
+          } else if (named) {
+            connections.add(new FileStep.ConnectAgain(end(description), socket));
           }
         }
         case TERMINAL -> {
@@ -295,6 +302,9 @@ public record FilePlan(
         if (!done.add(socket.getSocketId())) {
           continue;
         }
+        if (socket.getPeerClosed() && !socket.getPeerAddress().isEmpty()) {
+          continue;
+        }
         if (socket.getPeerClosed()) {
           UnixSocket gone = UnixSocket.newBuilder().setType(socket.getType()).build();
           pair(end(description), socket, Optional.empty(), gone);
@@ -311,7 +321,8 @@ public record FilePlan(
       // Behind those that were accepted.
       for (Description description : bySocket.values()) {
         for (int id : description.getUnixSocket().getWaitingIdsList()) {
-          make.add(new FileStep.ConnectUnixSocket(id, description.getUnixSocket()));
+          make.add(
+              new FileStep.ConnectUnixSocket(id, description.getUnixSocket().getAddress(), true));
         }
       }
     }

@@ -1,5 +1,6 @@
 package dev.jcr.restore.files;
 
+import com.google.protobuf.ByteString;
 import dev.jcr.image.v1.Attachment;
 import dev.jcr.image.v1.CharacterDevice;
 import dev.jcr.image.v1.EpollTarget;
@@ -203,11 +204,21 @@ public sealed interface FileStep {
     }
   }
 
-  /// A connection that stays in the listener's backlog.
-  record ConnectUnixSocket(int id, UnixSocket listener) implements FileStep {
+  /// A connection that stays in the listener's backlog, or that of a datagram socket.
+  ///
+  /// @param address sun_path bytes
+  record ConnectUnixSocket(int id, ByteString address, boolean waits) implements FileStep {
     @Override
     public String describe() {
-      return "connect to " + Addresses.unix(listener.getAddress()) + ", to be accepted";
+      return "connect to " + Addresses.unix(address) + (waits ? ", to be accepted" : "");
+    }
+  }
+
+  /// A lost connection to another process.
+  record ConnectAgain(End end, UnixSocket socket) implements FileStep {
+    @Override
+    public String describe() {
+      return "connect to " + Addresses.unix(socket.getPeerAddress()) + " again, if it is there";
     }
   }
 

@@ -25,8 +25,10 @@ import dev.jcr.parasite.tcp.ForgedPacket;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 
@@ -35,6 +37,10 @@ import java.util.Optional;
 final class SocketMaker implements AutoCloseable {
   private static final int NEW_SOCKET = Sockets.SOCK_CLOEXEC;
   private static final int SUN_PATH = 2;
+
+  /// sizeof(sun_path).
+  private static final int PATH_MAX = 108;
+
   private static final int RECEIVING = 1;
   private static final int SENDING = 2;
   private static final int POLLIN = 1;
@@ -44,6 +50,8 @@ final class SocketMaker implements AutoCloseable {
 
   /// Ends to be closed when what they sent is in the queue of the other, by the other's id.
   private final Map<Integer, Integer> closedEnds = new HashMap<>();
+
+  private final List<String> notes = new ArrayList<>();
 
   /// jcr's descriptors of connections that are not started yet.
   private final Map<Integer, Fd> connections = new HashMap<>();
@@ -141,14 +149,25 @@ final class SocketMaker implements AutoCloseable {
 
   /// To a socket with this name.
   void connect(int fd, ByteString name) throws CheckpointException {
+    long result = tryConnect(fd, name);
+    if (Kernel.isError(result)) {
+      throw Inside.failure("connect to " + Addresses.unix(name), result);
+    }
+  }
+
+  /// Zero, or a negated errno.
+  private long tryConnect(int fd, ByteString name) throws CheckpointException {
+    if (name.byteAt(0) != 0 && name.byteAt(0) != '/') {
+      enterWorkingDirectory();
+    }
     byte[] address = sockaddr(name);
     inside.put(address);
-    inside.require(
-        "connect to " + Addresses.unix(name),
-        Syscall.CONNECT,
-        fd,
-        inside.scratch(),
-        address.length);
+    return inside.calls().call(Syscall.CONNECT, fd, inside.scratch(), address.length);
+  }
+
+  private void enterWorkingDirectory() throws CheckpointException {
+    inside.putString(workingDirectory);
+    inside.require("change the directory to " + workingDirectory, Syscall.CHDIR, inside.scratch());
   }
 
   /// Queues, filters and flags of two connected sockets; without a second one, its end is closed.
@@ -187,13 +206,40 @@ final class SocketMaker implements AutoCloseable {
       if (socket.getListening()) {
         inside.require("listen on a unix socket", Syscall.LISTEN, fd, socket.getBacklog());
       }
-      if (!socket.getPeerAddress().isEmpty()) {
-        connect(fd, socket.getPeerAddress());
-      }
       filter(local, socket.getOptions());
       shutdown(local, socket.getShutdown());
       flags(local, flags);
     }
+  }
+
+  /// A connection that was lost: a new one to the same name, or one that the other end has closed.
+  void again(FileStep.End end, UnixSocket socket) throws CheckpointException {
+    int made = make(socket.getType() | Sockets.SOCK_NONBLOCK);
+    name(made, socket);
+    long result = tryConnect(made, socket.getPeerAddress());
+    if (Kernel.isError(result)) {
+      inside.close(made);
+      notes.add(
+          "unix socket to %s: %s; it is restored as one whose other end is closed"
+              .formatted(Addresses.unix(socket.getPeerAddress()), Errno.describe((int) -result)));
+      UnixSocket none = UnixSocket.newBuilder().setType(socket.getType()).build();
+      pair(end, socket, Optional.empty(), none);
+      complete(end, socket, Optional.empty(), none);
+      return;
+    }
+    int fd = inside.hold(end.id(), made);
+    try (Fd local = inside.local(fd)) {
+      FdCalls.fcntl(local.number(), Fcntl.F_SETFL, 0);
+      options(local, socket.getOptions());
+      filter(local, socket.getOptions());
+      shutdown(local, socket.getShutdown());
+      flags(local, end.flags());
+    }
+  }
+
+  /// What the user should know.
+  List<String> notes() {
+    return List.copyOf(notes);
   }
 
   /// Binds to the recorded name. The socket file that the dumped process left behind is replaced.
@@ -206,9 +252,7 @@ final class SocketMaker implements AutoCloseable {
     String text = Addresses.unix(name);
     if (path) {
       if (!text.startsWith("/")) {
-        inside.putString(workingDirectory);
-        inside.require(
-            "change the directory to " + workingDirectory, Syscall.CHDIR, inside.scratch());
+        enterWorkingDirectory();
       }
       removeStale(text);
     }
@@ -257,8 +301,9 @@ final class SocketMaker implements AutoCloseable {
 
   /// struct sockaddr_un of exactly the length that the name needs.
   static byte[] sockaddr(ByteString name) {
-    boolean path = name.byteAt(0) != 0;
-    byte[] address = new byte[SUN_PATH + name.size() + (path ? 1 : 0)];
+    // A path that fills sun_path has no zero byte.
+    boolean ends = name.byteAt(0) != 0 && name.size() < PATH_MAX;
+    byte[] address = new byte[SUN_PATH + name.size() + (ends ? 1 : 0)];
     address[0] = Sockets.AF_UNIX;
     name.copyTo(address, SUN_PATH);
     return address;

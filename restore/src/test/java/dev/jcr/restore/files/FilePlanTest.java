@@ -140,7 +140,7 @@ class FilePlanTest {
             new FileStep.MakeUnixSocket(3, listener, 0),
             new FileStep.MakeUnixConnection(
                 new FileStep.End(2, 0), server, Optional.of(new FileStep.End(1, 0)), client, 3),
-            new FileStep.ConnectUnixSocket(4, listener));
+            new FileStep.ConnectUnixSocket(4, name, true));
   }
 
   @Test
