@@ -25,6 +25,13 @@ final class ConnectionOptions {
       })
   private boolean externalUnix;
 
+  @Option(
+      names = "--skip-in-flight",
+      description =
+          "Lose connections to a listening socket that are not accepted yet: their other ends get a"
+              + " reset, or try again.")
+  private boolean skipInFlight;
+
   LinkPolicy policy() throws CheckpointException {
     if (keep && close) {
       throw new CheckpointException(
@@ -34,6 +41,7 @@ final class ConnectionOptions {
     }
     return new LinkPolicy(
         keep ? ConnectionPolicy.KEEP : close ? ConnectionPolicy.CLOSE : ConnectionPolicy.REFUSE,
-        externalUnix);
+        externalUnix,
+        skipInFlight);
   }
 }

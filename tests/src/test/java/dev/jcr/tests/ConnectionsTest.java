@@ -82,6 +82,36 @@ class ConnectionsTest {
   }
 
   @Test
+  void connectionsNotYetAccepted() {
+    try (Target target = Target.start("inflight")) {
+      Command.Result refused = Jcr.dump(target.pid(), target.image("r")).expectExit(3);
+      assertThat(refused.err())
+          .contains("a unix socket with connections of other processes not yet accepted");
+      Command.Result dumped =
+          Jcr.dump(target.pid(), target.image("r"), "-R", "--skip-in-flight").expectExit(0);
+      assertThat(dumped.out())
+          .contains(
+              "lost      descriptor fd 3: its connections: 1 not yet accepted; their other ends")
+          .contains("lost      descriptor fd 5: its connections: 1 being made; their other ends")
+          .contains("lost      descriptor fd 6: its connections: 1 being made; their other ends")
+          .contains(
+              "lost      descriptor fd 7: its connections from other processes: 1 not yet accepted;"
+                  + " they are reset");
+      target.expectPass();
+    }
+    try (Target target = Target.start("inflight", "tcp")) {
+      Command.Result refused = Jcr.dump(target.pid(), target.image("r")).expectExit(3);
+      assertThat(refused.err())
+          .contains(
+              "fd 3: a TCP socket with connections: 1 not yet accepted; accept them, retry, or")
+          .contains(
+              "fd 6: a TCP socket with connections: 1 being made; accept them, retry, or dump");
+      target.expectRunning();
+      target.expectPass();
+    }
+  }
+
+  @Test
   void lostUnixConnectionsAreListed() {
     try (Target target = Target.start("external", "stream")) {
       Command.Result dumped =

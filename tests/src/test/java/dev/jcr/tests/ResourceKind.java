@@ -108,7 +108,7 @@ enum ResourceKind {
       "unixes seqpacket",
       "unixes boundclient",
       "unixes nolistener"),
-  UNIX_BACKLOG("sockets", "unix connections not accepted yet", "unixes backlog"),
+  UNIX_BACKLOG("sockets", "own unix connections not accepted yet", "unixes backlog"),
   UNIX_HALF(
       "sockets",
       "unix connections with one end",
@@ -124,6 +124,7 @@ enum ResourceKind {
       "external seqpacket",
       "external abstract",
       "external unread",
+      "external server",
       "external waiting"),
   UNIX_DESCRIPTORS(
       "sockets",
@@ -144,7 +145,10 @@ enum ResourceKind {
   TCP_CLOSING("sockets", "half-closed and closing TCP", "tcp half", "tcp closing"),
   TCP_CONNECTING("sockets", "TCP that is connecting", "tcp connecting"),
   TCP_OUTSIDE("sockets", "TCP with a peer outside", "tcp peer4", "tcp peer6", "tcp peermapped"),
-  TCP_NOT_ACCEPTED("sockets", "TCP connections not accepted yet", "connections not yet accepted"),
+  NOT_ACCEPTED(
+      "sockets",
+      "TCP and outside unix connections not accepted yet (`--skip-in-flight`: reset)",
+      "inflight"),
   TCP_KEYS("sockets", "TCP that signs (MD5, AO)", "a TCP socket that signs its packets"),
   TCP_ULP("sockets", "TLS and the like in the kernel", "in the kernel is not restorable"),
   UDP("sockets", "UDP with its queue", "sockets udp", "objects udpqueue", "objects udpqueue6"),

@@ -177,11 +177,8 @@ final class InetSockets {
           "a TCP socket with " + ulp + " in the kernel is not restorable", "close it");
     }
     if (state == Sockets.TCP_LISTEN) {
-      int waiting = info.getInt(TCP_INFO_UNACKED);
-      if (waiting > 0 && !scene.running()) {
-        throw new Refusal(
-            "a TCP socket with " + waiting + " connections not yet accepted",
-            "accept them, or retry");
+      if (!scene.running()) {
+        inFlight(scene, file, info.getInt(TCP_INFO_UNACKED));
       }
       socket.setListening(true).setBacklog(info.getInt(TCP_INFO_SACKED));
       return true;
@@ -197,6 +194,50 @@ final class InetSockets {
       return true;
     }
     return connection(scene, file, description, fd, state, socket);
+  }
+
+  /// Connections that only the kernel knows. Nothing but accept(2) leads to them, and what it has
+  /// taken cannot be put back where the process goes on.
+  private static void inFlight(Scene scene, OpenFile file, int waiting)
+      throws IOException, Refusal {
+    byte[] listener = FdCalls.socketName(file.duplicate().number());
+    int coming = 0;
+    for (byte[] local : scene.halfOpen()) {
+      if (takes(listener, local)) {
+        coming++;
+      }
+    }
+    if (waiting == 0 && coming == 0) {
+      return;
+    }
+    List<String> parts = new ArrayList<>();
+    if (waiting > 0) {
+      parts.add(waiting + " not yet accepted");
+    }
+    if (coming > 0) {
+      parts.add(coming + " being made");
+    }
+    String what = String.join(", ", parts);
+    if (!scene.policy().skipInFlight()) {
+      throw new Refusal(
+          "a TCP socket with connections: " + what,
+          "accept them, retry, or dump with --skip-in-flight to lose them");
+    }
+    scene.lose(file, "its connections: " + what + "; their other ends get a reset, or try again");
+  }
+
+  /// Whether a connection with this local address can be one of the listener: the same port, and
+  /// its address or none.
+  private static boolean takes(byte[] listener, byte[] local) {
+    if (port(listener) != port(local)) {
+      return false;
+    }
+    // An IPv4 address, be it mapped into IPv6, at the end of the address.
+    int from = listener.length < 24 ? 4 : 8;
+    int size = listener.length < 24 || local.length < 24 ? 4 : 16;
+    int own = from + (listener.length < 24 ? 4 : 16) - size;
+    int other = local.length < 24 ? 4 : 24 - size;
+    return isAny(listener) || Arrays.equals(listener, own, own + size, local, other, other + size);
   }
 
   /// Sockets that have, or are making, a TCP connection.

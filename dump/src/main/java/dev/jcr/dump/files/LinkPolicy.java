@@ -5,13 +5,14 @@ package dev.jcr.dump.files;
 /// @param tcp established TCP connections
 /// @param externalUnix connections of unix sockets to other processes may be lost; otherwise they
 ///   forbid the dump
-public record LinkPolicy(ConnectionPolicy tcp, boolean externalUnix) {
+/// @param skipInFlight so may connections that a listening socket has not accepted yet
+public record LinkPolicy(ConnectionPolicy tcp, boolean externalUnix, boolean skipInFlight) {
   /// Nothing may be lost, and established TCP connections forbid the dump.
-  public static final LinkPolicy REFUSE = new LinkPolicy(ConnectionPolicy.REFUSE, false);
+  public static final LinkPolicy REFUSE = new LinkPolicy(ConnectionPolicy.REFUSE, false, false);
 
   /// Nothing may be lost.
-  public static final LinkPolicy KEEP = new LinkPolicy(ConnectionPolicy.KEEP, false);
+  public static final LinkPolicy KEEP = new LinkPolicy(ConnectionPolicy.KEEP, false, false);
 
   /// Whatever a later dump may be told: for looks that decide nothing.
-  public static final LinkPolicy ANY = new LinkPolicy(ConnectionPolicy.KEEP, true);
+  public static final LinkPolicy ANY = new LinkPolicy(ConnectionPolicy.KEEP, true, true);
 }

@@ -6,6 +6,7 @@ import dev.jcr.parasite.linux.Fcntl;
 import dev.jcr.parasite.linux.UnixDiag;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.procfs.ProcStat;
+import dev.jcr.parasite.tcp.HalfOpen;
 import dev.jcr.parasite.tcp.TcpKeys;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -34,6 +35,7 @@ final class Scene {
   private final Map<Long, Optional<UnixDiag>> unixSockets = new HashMap<>();
   private @Nullable Set<Long> signing;
   private boolean losesEvents;
+  private @Nullable List<byte[]> halfOpen;
 
   /// A process that is not frozen: queues are left alone.
   static Scene running(
@@ -163,6 +165,16 @@ final class Scene {
       signing = known;
     }
     return known.contains(inode);
+  }
+
+  /// This host's ends of TCP connections that are being made, asked once for all.
+  List<byte[]> halfOpen() throws IOException {
+    List<byte[]> known = halfOpen;
+    if (known == null) {
+      known = HalfOpen.locals();
+      halfOpen = known;
+    }
+    return known;
   }
 
   void add(Terminal terminal) {

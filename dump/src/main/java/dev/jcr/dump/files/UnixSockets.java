@@ -53,7 +53,7 @@ final class UnixSockets {
       address(scene, diag, name, socket);
     }
     if (diag.state() == Sockets.TCP_LISTEN) {
-      waiting(scene, diag, socket);
+      waiting(scene, file, diag, socket);
       socket.setListening(true).setBacklog(diag.sendQueue());
     } else if (diag.peer() == 0 && waitsFor(scene, diag)) {
       if (diag.sendQueue() > 0) {
@@ -100,21 +100,31 @@ final class UnixSockets {
   }
 
   /// Connections that a listener has not accepted yet: those of the process itself are made again.
-  private static void waiting(Scene scene, UnixDiag listener, UnixSocket.Builder socket)
-      throws Refusal {
-    if (!listener.waiting().isEmpty() && socket.getUnlinked()) {
+  private static void waiting(
+      Scene scene, OpenFile file, UnixDiag listener, UnixSocket.Builder socket) throws Refusal {
+    int lost = 0;
+    for (long inode : listener.waiting()) {
+      Optional<OpenFile> client = socket(scene, inode);
+      if (client.isPresent()) {
+        socket.addWaitingIds(client.get().id());
+      } else if (scene.policy().skipInFlight()) {
+        lost++;
+      } else {
+        throw new Refusal(
+            "a unix socket with connections of other processes not yet accepted",
+            "accept them, retry, or dump with --skip-in-flight to lose them");
+      }
+    }
+    if (socket.getWaitingIdsCount() > 0 && socket.getUnlinked()) {
       throw new Refusal(
           "a unix socket whose file is gone, with connections not yet accepted",
           "accept them, or retry");
     }
-    for (long inode : listener.waiting()) {
-      OpenFile client =
-          socket(scene, inode)
-              .orElseThrow(() ->
-                  new Refusal(
-                      "a unix socket with connections of other processes not yet accepted",
-                      "accept them, or retry"));
-      socket.addWaitingIds(client.id());
+    if (lost > 0) {
+      scene.lose(
+          file,
+          "its connections from other processes: %d not yet accepted; they are reset"
+              .formatted(lost));
     }
   }
 

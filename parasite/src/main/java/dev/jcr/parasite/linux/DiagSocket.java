@@ -3,6 +3,7 @@ package dev.jcr.parasite.linux;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.util.function.Consumer;
 
 /// A netlink socket of the family sock_diag(7), in jcr's own network namespace, and one question
 /// asked on it.
@@ -59,6 +60,30 @@ public final class DiagSocket implements AutoCloseable {
         Kernel.call(
             "read about " + what, Syscall.RECVFROM, netlink.number(), buffer.address(), BUFFER);
     return buffer.asSlice(0, Math.min(length, BUFFER));
+  }
+
+  /// Sends a request for all there are, and hands each message over, with its header; it is good
+  /// until the next one.
+  public void dump(MemorySegment request, Consumer<MemorySegment> message) throws SyscallException {
+    ask(request, Sockets.NLM_F_DUMP);
+    while (each(answer(), message)) {
+      // The rest comes in more answers.
+    }
+  }
+
+  /// False at the last one.
+  private static boolean each(MemorySegment answer, Consumer<MemorySegment> message) {
+    long at = 0;
+    while (at + HEADER <= answer.byteSize()) {
+      int size = answer.get(ValueLayout.JAVA_INT, at);
+      int type = Short.toUnsignedInt(answer.get(ValueLayout.JAVA_SHORT, at + 4));
+      if (type == Sockets.NLMSG_DONE || type == Sockets.NLMSG_ERROR || size < HEADER) {
+        return false;
+      }
+      message.accept(answer.asSlice(at, Math.min(size, answer.byteSize() - at)));
+      at += (size + 3L) & ~3L;
+    }
+    return true;
   }
 
   @Override

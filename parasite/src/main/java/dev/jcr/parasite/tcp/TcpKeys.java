@@ -46,38 +46,23 @@ public final class TcpKeys {
         request.set(ValueLayout.JAVA_BYTE, HEADER + 2, (byte) 2);
         // All states.
         request.set(ValueLayout.JAVA_INT, HEADER + 4, -1);
-        diag.ask(request, Sockets.NLM_F_DUMP);
-        while (collect(diag.answer(), inodes)) {
-          // The rest comes in more answers.
-        }
+        diag.dump(
+            request,
+            message -> {
+              if (message.byteSize() >= MESSAGE && isSigning(message)) {
+                inodes.add(Integer.toUnsignedLong(message.get(ValueLayout.JAVA_INT, INODE)));
+              }
+            });
       }
     }
     return inodes;
   }
 
-  /// False at the last one.
-  private static boolean collect(MemorySegment answer, Set<Long> inodes) {
-    long at = 0;
-    while (at + HEADER <= answer.byteSize()) {
-      int size = answer.get(ValueLayout.JAVA_INT, at);
-      int type = Short.toUnsignedInt(answer.get(ValueLayout.JAVA_SHORT, at + 4));
-      if (type == Sockets.NLMSG_DONE || type == Sockets.NLMSG_ERROR || size < HEADER) {
-        return false;
-      }
-      long end = Math.min(at + size, answer.byteSize());
-      if (end - at >= MESSAGE && isSigning(answer, at + MESSAGE, end)) {
-        inodes.add(Integer.toUnsignedLong(answer.get(ValueLayout.JAVA_INT, at + INODE)));
-      }
-      at += (size + 3L) & ~3L;
-    }
-    return true;
-  }
-
-  private static boolean isSigning(MemorySegment buffer, long from, long end) {
-    long at = from;
-    while (at + 4 <= end) {
-      int size = Short.toUnsignedInt(buffer.get(ValueLayout.JAVA_SHORT, at));
-      if (Short.toUnsignedInt(buffer.get(ValueLayout.JAVA_SHORT, at + 2)) == INET_DIAG_MD5SIG) {
+  private static boolean isSigning(MemorySegment message) {
+    long at = MESSAGE;
+    while (at + 4 <= message.byteSize()) {
+      int size = Short.toUnsignedInt(message.get(ValueLayout.JAVA_SHORT, at));
+      if (Short.toUnsignedInt(message.get(ValueLayout.JAVA_SHORT, at + 2)) == INET_DIAG_MD5SIG) {
         return true;
       }
       if (size < 4) {
