@@ -1,15 +1,40 @@
 // A pseudo-terminal whose both ends the process holds: settings, size, queued input and output.
 //
-//   pty DIR quiet|queued     queued: with bytes that nobody has read
+//   pty DIR quiet|queued|many     queued: with bytes that nobody has read; many: 300 of them, the
+//                                 higher numbers first
 #include "jcrtest.h"
 #include <poll.h>
 #include <pty.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 
+enum { MANY = 300 };
+static void many(void) {
+  int numbers[MANY];
+  for (int i = 0; i < MANY; i++) {
+    int fd = MUST(posix_openpt(O_RDWR | O_NOCTTY));
+    MUST(unlockpt(fd));
+    MUST(ioctl(fd, TIOCGPTN, &numbers[i]));
+    MUST(ioctl(fd, TIOCSWINSZ, &(struct winsize){i + 1, 80, 0, 0}));
+    MUST(dup2(fd, 900 - i));
+    close(fd);
+  }
+  ready();
+  wait_for_check();
+  for (int i = 0; i < MANY; i++) {
+    int number = -1;
+    struct winsize size = {0};
+    MUST(ioctl(900 - i, TIOCGPTN, &number));
+    MUST(ioctl(900 - i, TIOCGWINSZ, &size));
+    CHECK(number == numbers[i] && size.ws_row == i + 1, "%d of %d rows, was %d", number, size.ws_row, numbers[i]);
+  }
+  pass();
+}
+
 int main(int argc, char **argv) {
   start(argc, argv);
   int queued = argc > 2 && !strcmp(argv[2], "queued");
+  if (argc > 2 && !strcmp(argv[2], "many")) many();
   int master, slave, raw_master, raw_slave;
   MUST(openpty(&master, &slave, NULL, NULL, &(struct winsize){33, 122, 7, 8}));
   MUST(openpty(&raw_master, &raw_slave, NULL, NULL, NULL));

@@ -47,7 +47,13 @@ enum ResourceKind {
   OWNERS("files", "owners and signals of descriptors", "zoo file_owner"),
   SHARED_OFFSETS(
       "files", "shared offsets, close-on-exec", "zoo file_shared_offset", "zoo file_cloexec"),
-  TERMINAL("files", "terminals and ptys", Set.of(KindCase.TERMINAL), "pty quiet", "pty queued"),
+  TERMINAL(
+      "files",
+      "terminals and ptys",
+      Set.of(KindCase.TERMINAL),
+      "pty quiet",
+      "pty many",
+      "pty queued"),
   INHERITED("files", "standard descriptors from outside", Set.of(KindCase.INHERITED), "files"),
   BLOCK_DEVICE("files", "block devices", "a block device is not restorable"),
   PIPE(

@@ -224,6 +224,7 @@ class TargetProgramsTest {
         Case.of("tcp", "peermapped").dumpedWith("--tcp-established"),
         // O_LARGEFILE, which says nothing on a 64-bit system.
         Case.of("pty", "quiet").varying(LARGE_FILE),
+        Case.of("pty", "many").varying(LARGE_FILE),
         Case.of("pty", "queued").varying(LARGE_FILE));
   }
 

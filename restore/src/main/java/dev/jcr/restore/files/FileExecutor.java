@@ -11,6 +11,7 @@ import dev.jcr.image.v1.Inotify;
 import dev.jcr.image.v1.InotifyWatch;
 import dev.jcr.image.v1.Owner;
 import dev.jcr.image.v1.SharedObject;
+import dev.jcr.image.v1.Terminal;
 import dev.jcr.image.v1.TimerFd;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Fcntl;
@@ -85,8 +86,17 @@ public final class FileExecutor implements AutoCloseable {
 
   /// Room for the numbers in use while descriptors are made; the real limits come later.
   private void raiseLimit(Files files) throws CheckpointException {
+    int highest = 0;
+    for (Terminal terminal : files.getTerminalsList()) {
+      highest = terminal.getOwned() ? Math.max(highest, terminal.getIndex()) : highest;
+    }
     long needed =
-        inside.first() + files.getDescriptionsCount() + 2L * files.getObjectsCount() + 320;
+        inside.first()
+            + files.getDescriptionsCount()
+            + 2L * files.getObjectsCount()
+            // Pseudo-terminals below it, until it comes.
+            + highest
+            + 320;
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment limit = arena.allocate(16, 8);
       long result = Kernel.raw(Syscall.PRLIMIT64, inside.pid(), RLIMIT_NOFILE, 0, limit.address());

@@ -351,7 +351,10 @@ public record FilePlan(
     }
 
     private void terminals() {
-      for (Terminal terminal : owned.values()) {
+      List<Terminal> ascending = new ArrayList<>(owned.values());
+      // The kernel gives the lowest free number.
+      ascending.sort(Comparator.comparing(Terminal::getIndex, Integer::compareUnsigned));
+      for (Terminal terminal : ascending) {
         List<FileStep.End> masters = new ArrayList<>();
         List<FileStep.End> slaves = new ArrayList<>();
         String path = "/dev/ptmx";

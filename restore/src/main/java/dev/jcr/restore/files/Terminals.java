@@ -22,7 +22,6 @@ import java.util.Optional;
 /// Terminals of the new process.
 final class Terminals {
   private static final int STANDARD_ERROR = 2;
-  private static final int SLAVES_TRIED = 256;
   private static final int SETTABLE = OpenFlags.O_ACCMODE | OpenFlags.O_NONBLOCK;
 
   private final Inside inside;
@@ -93,7 +92,7 @@ final class Terminals {
   private int master(int index, String path, int access) throws CheckpointException {
     List<Integer> others = new ArrayList<>();
     try {
-      for (int i = 0; i < SLAVES_TRIED; i++) {
+      for (int i = 0; i <= index; i++) {
         int fd = inside.lift(inside.open(path, access | OpenFlags.O_NOCTTY | Fd.O_CLOEXEC));
         int got;
         try (Fd local = inside.local(fd)) {
