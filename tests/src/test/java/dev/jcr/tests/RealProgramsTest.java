@@ -73,6 +73,33 @@ class RealProgramsTest {
                     .formatted(scaled(2_000_000))),
             "busybox.out",
             NONE),
+        // Not among the packages that tests/run installs: it brings a hundred others along.
+        new Work(
+            "ffmpeg",
+            List.of(
+                "ffmpeg",
+                "-nostdin",
+                "-loglevel",
+                "error",
+                "-f",
+                "lavfi",
+                "-i",
+                "testsrc2=duration=%d:size=640x360:rate=25".formatted(scaled(100)),
+                "-c:v",
+                "libx264",
+                "-preset",
+                "veryfast",
+                "-threads",
+                "2",
+                "-fflags",
+                "+bitexact",
+                "-flags:v",
+                "+bitexact",
+                "-f",
+                "h264",
+                "out.h264"),
+            "out.h264",
+            NONE),
         new Work("node", List.of("node", program("timers.js"), "1600"), "node.out", NONE),
         new Work("jvm", java("Compute", Integer.toString(scaled(150_000))), "jvm.out", NONE));
   }
