@@ -5,6 +5,7 @@ import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.inspect.Describe;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.restore.ClockMode;
 import dev.jcr.restore.ConnectionChanges;
 import dev.jcr.restore.CpuVerdict;
 import dev.jcr.restore.FileChanges;
@@ -90,6 +91,26 @@ final class RestoreCommand implements Callable<Integer> {
         names = "--dry-run",
         description = "Print the plan only, one step a line, and whether this CPU will do.")
     private boolean dryRun;
+
+    @Option(
+        names = "--clocks",
+        paramLabel = "WHICH",
+        description = {
+          "CLOCK_MONOTONIC and CLOCK_BOOTTIME of the process: auto (the default; as if it had lived"
+              + " on, as long as its host has not started anew, else continue), continue (they go on"
+              + " from where they were at the dump, in a time namespace), host (those of this host:"
+              + " they may jump)."
+        })
+    private String clocks = "auto";
+
+    ClockMode clocks() throws CheckpointException {
+      return switch (clocks) {
+        case "auto" -> ClockMode.AUTO;
+        case "continue" -> ClockMode.CONTINUE;
+        case "host" -> ClockMode.HOST;
+        default -> throw usage("--clocks: '" + clocks + "' is not auto, continue or host");
+      };
+    }
 
     @Option(names = "--pidfile", paramLabel = "FILE", description = "Write its pid here.")
     private @Nullable Path pidFile;
@@ -234,6 +255,7 @@ final class RestoreCommand implements Callable<Integer> {
             network.changes(),
             files.changes(),
             false,
+            process.clocks(),
             memory.lazy
                 ? Optional.of(new RestoreOptions.LazyMemory(memory.bytesPerSecond()))
                 : Optional.empty());

@@ -52,6 +52,8 @@ import dev.jcr.parasite.arch.X8664Machine;
 import dev.jcr.parasite.collect.GuardPages;
 import dev.jcr.parasite.collect.NumaPolicies;
 import dev.jcr.parasite.collect.VmaCollector;
+import dev.jcr.parasite.host.HostClocks;
+import dev.jcr.parasite.host.TimeOffsets;
 import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.PageScan;
@@ -104,6 +106,7 @@ final class Collector implements AutoCloseable {
   private final FileCollector fileCollector;
   private final PageScan scan;
   private final Gadgets gadgets;
+  private final HostClocks clocks;
   private final SleepClock sleepClock = new SleepClock();
   private final Map<Integer, InterruptedCall> putBack = new HashMap<>();
   private final Map<Integer, long[]> aborted = new HashMap<>();
@@ -124,7 +127,8 @@ final class Collector implements AutoCloseable {
       ProcessMemory memory,
       FileCollector fileCollector,
       PageScan scan,
-      Gadgets gadgets) {
+      Gadgets gadgets,
+      HostClocks clocks) {
     this.pid = pid;
     this.before = before;
     this.proc = Proc.of(pid);
@@ -134,6 +138,7 @@ final class Collector implements AutoCloseable {
     this.fileCollector = fileCollector;
     this.scan = scan;
     this.gadgets = gadgets;
+    this.clocks = clocks;
   }
 
   /// Opens what is needed of a running process.
@@ -149,7 +154,8 @@ final class Collector implements AutoCloseable {
           memory,
           files,
           PageScan.open(pid),
-          Gadgets.find(Machine.of(Kernel.HOST), memory, executable(Proc.of(pid).maps())));
+          Gadgets.find(Machine.of(Kernel.HOST), memory, executable(Proc.of(pid).maps())),
+          HostClocks.read());
     } catch (CheckpointException | IOException e) {
       memory.close();
       throw e;
@@ -428,7 +434,8 @@ final class Collector implements AutoCloseable {
         .setMemory(memory(proc.stat(), brk, lockFuture, vmas).addAllTags(tags))
         .setFiles(files)
         .setSignals(SignalCollector.signals(freeze, actions))
-        .setTimers(timers)
+        // Behind the last look at a timer: what has expired by then is not early when these go on.
+        .setTimers(timers.toBuilder().setClocks(clocks.now().of(TimeOffsets.of(proc))))
         .addAllThreads(threads)
         .addAllLosses(losses)
         .addAllLosses(unkept)

@@ -9,17 +9,20 @@ import dev.jcr.image.v1.Identity;
 import dev.jcr.image.v1.Memory;
 import dev.jcr.image.v1.ProcessState;
 import dev.jcr.image.v1.Thread;
+import dev.jcr.image.v1.Timers;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.parasite.collect.FileIdentities;
 import dev.jcr.parasite.collect.VmaCollector;
+import dev.jcr.parasite.host.HostClocks;
 import dev.jcr.parasite.host.HostFacts;
+import dev.jcr.parasite.host.TimeOffsets;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.remote.ProcessMemory;
 import java.io.IOException;
 import java.util.List;
 
 /// What can be told of a process without stopping it, for another host to say whether it could take
-/// it up: host, executable, mappings, ids of threads, descriptors.
+/// it up: host, executable, mappings, ids of threads, descriptors, clocks.
 public final class Outline {
   private Outline() {}
 
@@ -39,7 +42,8 @@ public final class Outline {
                       .setWorkingDirectory(proc.link("cwd"))
                       .setRootDirectory(proc.link("root")))
               .setMemory(Memory.newBuilder().addAllVmas(vmas))
-              .setFiles(files(pid));
+              .setFiles(files(pid))
+              .setTimers(Timers.newBuilder().setClocks(HostClocks.read().of(TimeOffsets.of(proc))));
       for (int tid : proc.tasks()) {
         state.addThreads(Thread.newBuilder().setTid(tid));
       }

@@ -3,6 +3,7 @@ package dev.jcr.dump;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.CheckpointException.Problem;
+import dev.jcr.parasite.host.TimeOffsets;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.procfs.Proc;
@@ -18,7 +19,7 @@ final class Preflight {
   private static final int PF_KTHREAD = 0x00200000;
 
   private static final List<String> NAMESPACES =
-      List.of("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts");
+      List.of("cgroup", "ipc", "mnt", "net", "pid", "user", "uts");
 
   private Preflight() {}
 
@@ -128,6 +129,7 @@ final class Preflight {
     try {
       children(proc, problems);
       namespaces(proc, problems);
+      clocks(proc, problems);
       for (int tid : proc.tasks()) {
         try {
           thread(proc, tid, problems);
@@ -235,6 +237,18 @@ final class Preflight {
                 "it is not the one jcr runs in",
                 "run jcr inside it (nsenter)"));
       }
+    }
+  }
+
+  /// A time namespace of its own is kept; one that only its children would have is not.
+  private static void clocks(Proc proc, List<Problem> problems) throws IOException {
+    if (!TimeOffsets.ownNamespace(proc)) {
+      problems.add(
+          new Problem(
+              "namespace",
+              "time namespace " + proc.link("ns/time_for_children"),
+              "it has made it for its children and does not live there, not supported",
+              ""));
     }
   }
 

@@ -8,7 +8,9 @@ import dev.jcr.image.CheckpointException.Problem;
 import dev.jcr.image.codec.ImageReader;
 import dev.jcr.image.v1.Host;
 import dev.jcr.image.v1.ProcessState;
+import dev.jcr.parasite.host.HostClocks;
 import dev.jcr.parasite.host.HostFacts;
+import dev.jcr.parasite.host.KernelFeatures;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
@@ -20,6 +22,7 @@ import dev.jcr.restore.files.FileCheck;
 import dev.jcr.restore.lazy.LazyRanges;
 import dev.jcr.restore.lazy.LazyServer;
 import dev.jcr.restore.lazy.RemoteMemory;
+import dev.jcr.restore.process.ClockPlan;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -80,15 +83,21 @@ public final class Restore {
       ChangedFiles changed = options.files().changed();
       LazyRanges lazy =
           remote == null ? lazy(options, state, image) : LazyRanges.remote(state, image.pagemap());
-      RestorePlan.Steps steps = RestorePlan.of(state, image.pagemap(), changed, lazy);
+      ClockPlan clocks = ClockPlan.of(state.getTimers(), HostClocks.read(), options.clocks());
+      RestorePlan.Steps steps = RestorePlan.of(state, image.pagemap(), changed, lazy, clocks);
       Host host = HostFacts.read().build();
-      HostCheck.require(options.directory().toString(), HostCheck.problems(state, host, changed));
+      List<Problem> problems = HostCheck.problems(state, host, changed);
+      clocks
+          .problem(KernelFeatures.timeNamespaces(), ", or let it have this host's (--clocks=host)")
+          .ifPresent(problems::add);
+      HostCheck.require(options.directory().toString(), problems);
       FileCheck.require(state.getFiles(), changed);
       Staging.Session<RestoredProcess> work =
           handed -> {
             try (RestoreSession session =
                 new RestoreSession(image, state, host, !options.detach(), handed, lazy, remote)) {
               session.note(embedded.notes());
+              session.note(clocks.note().stream().toList());
               return execute(options, gate, session, steps, CpuVerdict.of(state, host), begin);
             }
           };
@@ -163,7 +172,11 @@ public final class Restore {
   ///   are used
   public static List<Problem> preflight(ProcessState outline) throws CheckpointException {
     try {
-      return HostCheck.outline(outline, HostFacts.read().build());
+      List<Problem> problems = HostCheck.outline(outline, HostFacts.read().build());
+      ClockPlan.of(outline.getTimers(), HostClocks.read(), ClockMode.AUTO)
+          .problem(KernelFeatures.timeNamespaces(), "")
+          .ifPresent(problems::add);
+      return problems;
     } catch (IOException e) {
       throw new CheckpointException(
           Outcome.FAILED, "cannot look at this host: " + e.getMessage(), e);
@@ -189,8 +202,12 @@ public final class Restore {
               EmbeddedFiles.of(wanted, options.files().changed()).state(),
               image.pagemap(),
               options.files().changed(),
-              lazy(options, image.state(), image));
+              lazy(options, image.state(), image),
+              ClockPlan.of(image.state().getTimers(), HostClocks.read(), options.clocks()));
       return steps.all().map(RestoreStep::describe).toList();
+    } catch (IOException e) {
+      throw new CheckpointException(
+          Outcome.FAILED, "cannot look at this host: " + e.getMessage(), e);
     }
   }
 

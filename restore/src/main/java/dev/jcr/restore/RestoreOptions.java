@@ -13,6 +13,7 @@ import java.util.Optional;
 /// @param connections what becomes of the image's TCP connections
 /// @param files which files are elsewhere, or may have changed
 /// @param verified the page contents were checked a moment ago, by this jcr
+/// @param clocks which clocks it reads
 /// @param lazy private memory comes on demand, and is checked as it comes; somebody must serve it
 ///   ([RestoredProcess#lazy])
 public record RestoreOptions(
@@ -22,7 +23,20 @@ public record RestoreOptions(
     ConnectionChanges connections,
     FileChanges files,
     boolean verified,
+    ClockMode clocks,
     Optional<LazyMemory> lazy) {
+  /// With the clocks that are right where it is restored.
+  public RestoreOptions(
+      Path directory,
+      boolean leaveStopped,
+      boolean detach,
+      ConnectionChanges connections,
+      FileChanges files,
+      boolean verified,
+      Optional<LazyMemory> lazy) {
+    this(directory, leaveStopped, detach, connections, files, verified, ClockMode.AUTO, lazy);
+  }
+
   /// With all pages there before it runs.
   public RestoreOptions(
       Path directory,
@@ -43,6 +57,12 @@ public record RestoreOptions(
   /// With connections and files as they are in the image.
   public RestoreOptions(Path directory, boolean leaveStopped, boolean detach) {
     this(directory, leaveStopped, detach, ConnectionChanges.NONE, FileChanges.NONE, false);
+  }
+
+  /// The same with other clocks.
+  public RestoreOptions withClocks(ClockMode mode) {
+    return new RestoreOptions(
+        directory, leaveStopped, detach, connections, files, verified, mode, lazy);
   }
 
   /// The state of an image with the changes that are wanted.

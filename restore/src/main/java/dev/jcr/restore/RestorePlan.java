@@ -23,6 +23,7 @@ import dev.jcr.restore.files.FileCopies;
 import dev.jcr.restore.files.FilePlan;
 import dev.jcr.restore.files.FileStep;
 import dev.jcr.restore.lazy.LazyRanges;
+import dev.jcr.restore.process.ClockPlan;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -62,14 +63,16 @@ final class RestorePlan {
   }
 
   static Steps of(ProcessState state, Pagemap pagemap) throws CheckpointException {
-    return of(state, pagemap, ChangedFiles.NONE, LazyRanges.NONE);
+    return of(state, pagemap, ChangedFiles.NONE, LazyRanges.NONE, ClockPlan.AsHost.SAME);
   }
 
   /// The steps, with files that may have changed.
   ///
   /// @param changed what is to be done about them
   /// @param lazy what comes on demand
-  static Steps of(ProcessState state, Pagemap pagemap, ChangedFiles changed, LazyRanges lazy)
+  /// @param clocks which it reads
+  static Steps of(
+      ProcessState state, Pagemap pagemap, ChangedFiles changed, LazyRanges lazy, ClockPlan clocks)
       throws CheckpointException {
     List<Vma> vmas = state.getMemory().getVmasList();
     long gap = gap(vmas);
@@ -144,6 +147,9 @@ final class RestorePlan {
     addFiles(build, files.descriptors());
 
     List<RestoreStep> finish = new ArrayList<>();
+    if (!(clocks instanceof ClockPlan.AsHost)) {
+      finish.add(new RestoreStep.SetClocks(clocks));
+    }
     List<Thread> threads = state.getThreadsList();
     for (Thread thread : threads.subList(1, threads.size())) {
       finish.add(new RestoreStep.CreateThread(thread.getTid()));

@@ -45,6 +45,7 @@ import dev.jcr.restore.memory.MappingProof;
 import dev.jcr.restore.memory.PageFiller;
 import dev.jcr.restore.process.SignalSetter;
 import dev.jcr.restore.process.TaskMaker;
+import dev.jcr.restore.process.TimeNamespace;
 import dev.jcr.restore.process.TimerSetter;
 import dev.jcr.restore.process.Zombies;
 import dev.jcr.restore.threads.RegisterLoader;
@@ -245,6 +246,7 @@ final class RestoreSession implements AutoCloseable {
       }
       case RestoreStep.FinishVma(var vma, boolean protect) -> space().finish(vma, protect);
       case RestoreStep.SetLayout(var memory, var executable) -> space().layout(memory, executable);
+      case RestoreStep.SetClocks(var plan) -> TimeNamespace.enter(process(), plan);
       case RestoreStep.CreateThread(int tid) -> createThread(tid);
       case RestoreStep.SetActions(var signals) ->
           SignalSetter.actions(process(), signals.getActionsList());

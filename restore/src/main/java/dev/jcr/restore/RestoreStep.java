@@ -13,6 +13,7 @@ import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.Zombie;
 import dev.jcr.restore.files.FileStep;
 import dev.jcr.restore.lazy.LazyRanges;
+import dev.jcr.restore.process.ClockPlan;
 import java.util.List;
 
 /// One step of a plan. Steps are values: a plan can be printed, compared and tested without a
@@ -241,6 +242,14 @@ public sealed interface RestoreStep {
     @Override
     public String describe() {
       return "stop it as it was stopped";
+    }
+  }
+
+  /// Lets its clocks go on, in a time namespace; before its threads are there.
+  record SetClocks(ClockPlan plan) implements RestoreStep {
+    @Override
+    public String describe() {
+      return plan.note().orElse("leave its clocks as they are");
     }
   }
 

@@ -37,6 +37,9 @@ import dev.jcr.image.v1.TimerFd;
 import dev.jcr.image.v1.Timers;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.VmaKind;
+import dev.jcr.restore.files.ChangedFiles;
+import dev.jcr.restore.lazy.LazyRanges;
+import dev.jcr.restore.process.ClockPlan;
 import java.util.Collections;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -342,7 +345,29 @@ class RestorePlanTest {
             new RestoreStep.FinishVma(untouched, false));
   }
 
-  /// A run that goes on over two mappings belongs to both.
+  /// A run that goes on over two mappings belongs to both. setns(2) of a time namespace wants a
+  /// process of one thread, and its time runs from there.
+  @Test
+  void clocksAreSetBeforeThreadsAreThereAndBehindThePages() throws CheckpointException {
+    ProcessState state =
+        state(anonymous(0x10000, 0x11000).build()).toBuilder()
+            .addThreads(Thread.newBuilder().setTid(43))
+            .build();
+    RestoreStep clocks =
+        new RestoreStep.SetClocks(new ClockPlan.GoOn(5_000_000_000L, 6_001_000_000L));
+    RestorePlan.Steps steps =
+        RestorePlan.of(
+            state,
+            Pagemap.getDefaultInstance(),
+            ChangedFiles.NONE,
+            LazyRanges.NONE,
+            new ClockPlan.GoOn(5_000_000_000L, 6_001_000_000L));
+    assertThat(steps.finish()).startsWith(clocks, new RestoreStep.CreateThread(43));
+    assertThat(clocks.describe())
+        .isEqualTo(
+            "its clocks go on in a time namespace: CLOCK_MONOTONIC from 5.000 s, CLOCK_BOOTTIME from 6.001 s");
+  }
+
   @Test
   void oneRunInTwoMappings() throws CheckpointException {
     Vma first = anonymous(0x10000, 0x11000).setProtection(1).build();

@@ -7,6 +7,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.UUID;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Assumptions;
@@ -24,6 +25,7 @@ final class Hosts implements AutoCloseable {
     private final Process first;
     private final long init;
     private @Nullable Process server;
+    private List<String> clocks = List.of();
 
     private Host(String letter, String address) throws IOException {
       this.name = prefix + letter;
@@ -66,8 +68,19 @@ final class Hosts implements AutoCloseable {
     Command command(String... words) {
       List<String> all =
           new ArrayList<>(List.of("nsenter", "-t", Long.toString(init), "-p", "-m", "-n"));
+      all.addAll(clocks);
       all.addAll(Arrays.asList(words));
       return Command.of(all);
+    }
+
+    /// From now on, what runs here sees another start of a host, with other clocks.
+    ///
+    /// @param seconds that CLOCK_MONOTONIC and CLOCK_BOOTTIME are ahead of the machine's
+    void startAnew(long seconds) throws IOException {
+      Path id = base.resolve(name + ".boot_id");
+      Files.writeString(id, UUID.randomUUID() + "\n");
+      command("mount", "--bind", id.toString(), Boot.ID).run().expectExit(0);
+      clocks = Boot.ahead(seconds);
     }
 
     Command jcr(String... words) {

@@ -29,7 +29,7 @@ class MigrationTest {
     return Files.createDirectory(hosts.base().resolve(name));
   }
 
-  private static void await(Path file) {
+  static void await(Path file) {
     long end = System.nanoTime() + Duration.ofSeconds(60).toNanos();
     while (!Files.exists(file)) {
       if (System.nanoTime() > end) {
@@ -39,13 +39,13 @@ class MigrationTest {
     }
   }
 
-  private static void expectPass(Path target) throws IOException {
+  static void expectPass(Path target) throws IOException {
     Files.writeString(target.resolve("check"), "");
     await(target.resolve("result"));
     assertThat(Files.readString(target.resolve("result"))).isEqualTo("PASS");
   }
 
-  private static Command.Result migrate(Hosts.Host from, Hosts.Host to, int pid, String... more) {
+  static Command.Result migrate(Hosts.Host from, Hosts.Host to, int pid, String... more) {
     List<String> words =
         new ArrayList<>(List.of("migrate", Integer.toString(pid), to.address, "--json"));
     words.addAll(List.of(more));

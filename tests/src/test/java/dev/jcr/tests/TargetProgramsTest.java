@@ -117,6 +117,7 @@ class TargetProgramsTest {
         Case.of("in_handler"),
         // Signals of its timers wait for a moment.
         Case.of("timers").varying("Pnd"),
+        Case.of("clocks"),
         // The memory accounting of mappings that were writable once.
         Case.of("memory").varying(" ac -> VmFlags:"),
         Case.of("identity", "root"),

@@ -10,12 +10,14 @@ import dev.jcr.image.codec.ImageWriter;
 import dev.jcr.image.v1.Compression;
 import dev.jcr.image.v1.Host;
 import dev.jcr.parasite.host.HostFacts;
+import dev.jcr.parasite.host.KernelFeatures;
 import dev.jcr.parasite.linux.Fcntl;
 import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Spawn;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.stub.KeeperProgram;
+import dev.jcr.restore.ClockMode;
 import dev.jcr.restore.Restore;
 import dev.jcr.restore.RestoreOptions;
 import java.io.IOException;
@@ -129,7 +131,13 @@ final class WarmUp {
       end(pid);
     }
     try {
-      Restore.run(new RestoreOptions(image, false, true), (_, _) -> false);
+      RestoreOptions options = new RestoreOptions(image, false, true);
+      // As on another host, where there is the right to.
+      Restore.run(
+          KernelFeatures.timeNamespaces().available()
+              ? options.withClocks(ClockMode.CONTINUE)
+              : options,
+          (_, _) -> false);
     } catch (CheckpointException _) {
       // Called off, as it should be.
     }

@@ -13,6 +13,7 @@ import dev.jcr.image.CheckpointException;
 import dev.jcr.image.codec.Rules.Ascending;
 import dev.jcr.image.codec.Rules.Invalid;
 import dev.jcr.image.v1.Arch;
+import dev.jcr.image.v1.Clocks;
 import dev.jcr.image.v1.Host;
 import dev.jcr.image.v1.Identity;
 import dev.jcr.image.v1.Pagemap;
@@ -29,6 +30,12 @@ import java.util.List;
 /// A rule is here when a wrong value would lead restore astray (an index, a length, an order, a
 /// reference); what the kernel itself checks on the way is left to the kernel.
 public final class StateValidator {
+  /// KTIME_MAX / 2 in whole seconds: as far as the kernel lets the clocks of a time namespace go
+  /// (kernel/time/namespace.c, proc_timens_set_offset), in ns.
+  private static final long CLOCK_END = Long.MAX_VALUE / 1_000_000_000 / 2 * 1_000_000_000;
+
+  private static final int BOOT_ID = 16;
+
   private StateValidator() {}
 
   /// Checks every field that a restore uses.
@@ -192,6 +199,32 @@ public final class StateValidator {
           that(isPidOrNone(timer.getThread()), "thread is none");
           that(timer.getInterval() >= 0 && timer.getRemaining() >= 0, "time is beyond 63 bits");
         });
+    if (timers.hasClocks()) {
+      in("clocks", timers.getClocks(), StateValidator::clocks);
+    }
+  }
+
+  private static void clocks(Clocks clocks) throws Invalid {
+    that(clocks.getBootId().size() == BOOT_ID, "boot_id is not 16 bytes");
+    that(isClock(clocks.getMonotonic()), "monotonic is beyond the kernel's range");
+    that(isClock(clocks.getBoottime()), "boottime is beyond the kernel's range");
+    // The host's own clocks count from 0.
+    that(
+        isOffset(clocks.getMonotonicOffset())
+            && isClock(clocks.getMonotonic() - clocks.getMonotonicOffset()),
+        "monotonic_offset is none");
+    that(
+        isOffset(clocks.getBoottimeOffset())
+            && isClock(clocks.getBoottime() - clocks.getBoottimeOffset()),
+        "boottime_offset is none");
+  }
+
+  private static boolean isClock(long nanos) {
+    return nanos >= 0 && nanos <= CLOCK_END;
+  }
+
+  private static boolean isOffset(long nanos) {
+    return nanos >= -CLOCK_END && nanos <= CLOCK_END;
   }
 
   private static void threads(ProcessState state) throws Invalid {

@@ -72,6 +72,9 @@ public final class Diff {
     TreeSet<FieldDescriptor> fields = new TreeSet<>(left.getAllFields().keySet());
     fields.addAll(right.getAllFields().keySet());
     for (FieldDescriptor field : fields) {
+      if (FieldStyle.isReading(field)) {
+        continue;
+      }
       String name = path.isEmpty() ? field.getName() : path + "." + field.getName();
       if (field.isRepeated()) {
         lists(name, field, (List<?>) left.getField(field), (List<?>) right.getField(field));

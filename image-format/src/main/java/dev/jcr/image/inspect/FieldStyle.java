@@ -26,6 +26,11 @@ record FieldStyle(
         options.getExtension(Options.elementNames));
   }
 
+  /// Whether it differs between any two images.
+  static boolean isReading(FieldDescriptor field) {
+    return field.getOptions().getExtension(Options.reading);
+  }
+
   /// Name of an element of a repeated field: "rip", or its index.
   String element(int index) {
     return switch (elementNames) {

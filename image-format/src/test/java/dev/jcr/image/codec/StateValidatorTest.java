@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import com.google.protobuf.ByteString;
 import dev.jcr.image.SampleStates;
 import dev.jcr.image.v1.Attachment;
+import dev.jcr.image.v1.Clocks;
 import dev.jcr.image.v1.Description;
 import dev.jcr.image.v1.InetSocket;
 import dev.jcr.image.v1.MessageQueue;
@@ -49,6 +50,15 @@ class StateValidatorTest {
 
   private static ByteString bytes(int count) {
     return ByteString.copyFrom(new byte[count]);
+  }
+
+  private static Clocks.Builder clocks(ProcessState.Builder state) {
+    return state
+        .getTimersBuilder()
+        .getClocksBuilder()
+        .setBootId(ByteString.copyFrom(new byte[16]))
+        .setMonotonic(1000)
+        .setBoottime(2000);
   }
 
   private static void embed(ProcessState.Builder state, String name, int mode) {
@@ -332,6 +342,15 @@ class StateValidatorTest {
         refused(
             "timers.posix[0].notify is not",
             s -> s.getTimersBuilder().getPosixBuilder(0).setNotify(2)),
+        refused("timers.clocks.boot_id is not 16", s -> clocks(s).setBootId(ByteString.EMPTY)),
+        refused("timers.clocks.monotonic is beyond", s -> clocks(s).setMonotonic(-1)),
+        refused("timers.clocks.monotonic is beyond", s -> clocks(s).setMonotonic(1L << 62)),
+        refused("timers.clocks.boottime is beyond", s -> clocks(s).setBoottime(Long.MIN_VALUE)),
+        refused(
+            "timers.clocks.monotonic_offset is none",
+            s -> clocks(s).setMonotonicOffset(Long.MIN_VALUE)),
+        // The host's own clock would be below 0.
+        refused("timers.clocks.boottime_offset is none", s -> clocks(s).setBoottimeOffset(2001)),
         refused("threads[0].tid is not the process id", s -> s.getThreadsBuilder(0).setTid(41)),
         refused(
             "threads[1].tid is out of order or there twice",

@@ -37,6 +37,20 @@ class DiffTest {
                     .isEqualTo("threads[tid=43].registers.x86_64.general[rip]: 0x1010 != 0x2000"));
   }
 
+  /// Two images of one process are alike though the clocks went on.
+  @Test
+  void readingsOfClocksDoNotCount() {
+    ProcessState.Builder left = SampleStates.x8664().toBuilder();
+    left.getTimersBuilder().getClocksBuilder().setMonotonic(1).setMonotonicOffset(5);
+    ProcessState.Builder right = left.clone();
+    right.getTimersBuilder().getClocksBuilder().setMonotonic(2).setBoottime(7);
+    assertThat(Diff.of(left.build(), right.build())).isEmpty();
+    right.getTimersBuilder().getClocksBuilder().setMonotonicOffset(6);
+    assertThat(Diff.of(left.build(), right.build()))
+        .extracting(Diff.Difference::toString)
+        .containsExactly("timers.clocks.monotonic_offset: 5 ns != 6 ns");
+  }
+
   /// An arm64 image without pages in it.
   private ImageReader withPagesOf(int bytes) throws Exception {
     ProcessState.Builder state = SampleStates.aarch64().toBuilder();

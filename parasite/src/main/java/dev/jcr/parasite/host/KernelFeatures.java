@@ -52,6 +52,7 @@ public record KernelFeatures(List<Feature> features) {
   private static final int CAP_SYS_PTRACE = 19;
   private static final int CAP_SYS_ADMIN = 21;
   private static final int CAP_SYS_RESOURCE = 24;
+  private static final int CAP_SYS_TIME = 25;
   private static final int CAP_CHECKPOINT_RESTORE = 40;
 
   private static final String CONFIG =
@@ -123,6 +124,7 @@ public record KernelFeatures(List<Feature> features) {
                     0)
                 >= 0,
             "needs Linux 6.15 or a kernel with it; other ids are found by trying"));
+    found.add(timeNamespaces());
     found.addAll(rights());
     found.addAll(Kernel.HOST == Arch.ARCH_X86_64 ? x86Processor() : armProcessor());
     return new KernelFeatures(found);
@@ -131,6 +133,20 @@ public record KernelFeatures(List<Feature> features) {
   /// Whether everything required is there.
   public boolean complete() {
     return features.stream().allMatch(f -> f.available || f.need != Need.REQUIRED);
+  }
+
+  /// Whether a process can get clocks that are not the host's.
+  public static Feature timeNamespaces() throws IOException {
+    long effective = Proc.at("/proc/self").status().capEff();
+    boolean exist = TimeOffsets.exist();
+    return kernel(
+        "time namespaces",
+        "lets the clocks of a process go on on another host, or after a reboot",
+        Need.USEFUL,
+        exist && has(effective, CAP_SYS_ADMIN) && has(effective, CAP_SYS_TIME),
+        exist
+            ? "give jcr CAP_SYS_ADMIN and CAP_SYS_TIME"
+            : "needs a kernel built with CONFIG_TIME_NS, as those of Debian and Ubuntu are");
   }
 
   private static Feature kernel(

@@ -22,6 +22,7 @@ import dev.jcr.parasite.linux.OpenFlags;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.remote.RemoteCalls;
+import dev.jcr.parasite.remote.RemoteClock;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -41,7 +42,9 @@ public final class FileExecutor implements AutoCloseable {
   private static final int LOCK_EXCLUSIVE = 2;
   private static final int LOCK_NOW = 4;
   private static final int CLOCK_REALTIME = 0;
+  private static final int CLOCK_BOOTTIME = 7;
   private static final int CLOCK_REALTIME_ALARM = 8;
+  private static final int CLOCK_BOOTTIME_ALARM = 9;
   private static final long SECOND = 1_000_000_000L;
 
   /// `<linux/fanotify.h>`.
@@ -365,15 +368,10 @@ public final class FileExecutor implements AutoCloseable {
     }
   }
 
-  private static long now(int clock) throws CheckpointException {
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment time = arena.allocate(16, 8);
-      long result = Kernel.raw(Syscall.CLOCK_GETTIME, clock, time.address());
-      if (Kernel.isError(result)) {
-        throw Inside.failure("read clock " + clock, result);
-      }
-      return time.get(ValueLayout.JAVA_LONG, 0) * SECOND + time.get(ValueLayout.JAVA_LONG, 8);
-    }
+  /// As the process reads it.
+  private long now(int clock) throws CheckpointException {
+    return RemoteClock.nanos(
+        inside.calls(), clock == CLOCK_BOOTTIME_ALARM ? CLOCK_BOOTTIME : clock);
   }
 
   private void inherit(int id, int fd) throws CheckpointException {

@@ -1,0 +1,4 @@
+@NullMarked
+package dev.jcr.restore.process;
+
+import org.jspecify.annotations.NullMarked;
