@@ -15,7 +15,7 @@ import org.junit.jupiter.api.Assumptions;
 /// Two hosts on one machine: each a network namespace and a pid namespace, with a cable between
 /// them. They share files and kernel, as two machines with the same installation would.
 final class Hosts implements AutoCloseable {
-  private static final Duration PATIENCE = Duration.ofSeconds(60);
+  private static final Duration PATIENCE = Duration.ofSeconds(Arm64.IS_HOST ? 900 : 60);
 
   /// One of them.
   final class Host implements AutoCloseable {
@@ -42,7 +42,7 @@ final class Hosts implements AutoCloseable {
                   "-pf",
                   "--kill-child",
                   "--mount-proc",
-                  System.getProperty("user.dir") + "/target/reaper",
+                  Programs.compiled("reaper").toString(),
                   "sleep",
                   "1000000")
               .start(base.resolve(letter + ".init"), base.resolve(letter + ".init"));
@@ -129,6 +129,10 @@ final class Hosts implements AutoCloseable {
       return Files.readString(folder.resolve("serve.log"));
     }
 
+    boolean has(int pid) {
+      return command("test", "-d", "/proc/" + pid).run().exitCode() == 0;
+    }
+
     void killServer() throws InterruptedException {
       Process running = server;
       if (running != null) {
@@ -168,10 +172,18 @@ final class Hosts implements AutoCloseable {
     for (Host host : List.of(a, b)) {
       Files.createDirectories(host.folder);
     }
-    String fingerprintA = a.jcr("serve", "--init").run().expectExit(0).out().strip();
-    String fingerprintB = b.jcr("serve", "--init").run().expectExit(0).out().strip();
-    a.jcr("serve", "--trust", fingerprintB).run().expectExit(0);
-    b.jcr("serve", "--trust", fingerprintA).run().expectExit(0);
+    String fingerprintA = pair(a, "--init");
+    String fingerprintB = pair(b, "--init");
+    pair(a, "--trust", fingerprintB);
+    pair(b, "--trust", fingerprintA);
+  }
+
+  /// Writes files in the host's folder only, so that it may happen outside the host.
+  private static String pair(Host host, String... words) {
+    List<String> all = new ArrayList<>(List.of("serve"));
+    all.addAll(Arrays.asList(words));
+    all.addAll(List.of("--dir", host.folder.toString()));
+    return Jcr.run(all.toArray(String[]::new)).expectExit(0).out().strip();
   }
 
   Path base() {
