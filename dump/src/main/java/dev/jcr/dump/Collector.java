@@ -750,9 +750,14 @@ final class Collector implements AutoCloseable {
     for (Vma vma : vmas) {
       if (vma.getKind() == VmaKind.VMA_VDSO) {
         byte[] bytes = memory.bytes(vma.getStart(), (int) (vma.getEnd() - vma.getStart()));
+        int end = bytes.length;
+        while (end > 0 && bytes[end - 1] == 0) {
+          end--;
+        }
         try {
           return Vdso.newBuilder()
               .setSha256(ByteString.copyFrom(MessageDigest.getInstance("SHA-256").digest(bytes)))
+              .setCode(ByteString.copyFrom(bytes, 0, end))
               .build();
         } catch (NoSuchAlgorithmException e) {
           throw new IllegalStateException(e);

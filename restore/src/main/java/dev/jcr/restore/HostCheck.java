@@ -1,8 +1,5 @@
 package dev.jcr.restore;
 
-import static java.lang.foreign.ValueLayout.JAVA_BYTE;
-
-import com.google.protobuf.ByteString;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.CheckpointException.Problem;
@@ -18,20 +15,14 @@ import dev.jcr.parasite.collect.FileIdentities;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
-import dev.jcr.parasite.procfs.MapsEntry;
 import dev.jcr.parasite.procfs.Proc;
-import dev.jcr.parasite.remote.ProcessMemory;
 import dev.jcr.restore.files.ChangedFiles;
 import dev.jcr.restore.files.FileCheck;
 import dev.jcr.restore.files.FileCopies;
 import dev.jcr.restore.process.TaskMaker;
 import java.io.IOException;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -77,7 +68,9 @@ final class HostCheck {
     }
     unsupported(state, problems);
     cpu(state, host, problems);
-    vdso(state, problems);
+    if (VdsoVerdict.of(state, KernelMappings.ofThisHost()) instanceof VdsoVerdict.Refused refused) {
+      problems.addAll(refused.problems());
+    }
     files(state, changed, problems);
     ids(state, problems);
     return problems;
@@ -148,53 +141,6 @@ final class HostCheck {
               "CPU",
               "it lacks " + String.join(" ", missing),
               "restore on a CPU that has all features of the first"));
-    }
-  }
-
-  /// jcr's own vDSO is the one every new process of this kernel gets.
-  private static void vdso(ProcessState state, List<Problem> problems)
-      throws CheckpointException, IOException {
-    List<Vma> wanted =
-        state.getMemory().getVmasList().stream().filter(RestorePlan::isKernels).toList();
-    if (wanted.isEmpty()) {
-      return;
-    }
-    List<MapsEntry> own =
-        Proc.at("/proc/self").maps().stream()
-            .filter(e -> e.path().equals("[vdso]") || e.path().startsWith("[vvar"))
-            .toList();
-    boolean same = own.size() == wanted.size();
-    for (int i = 0; same && i < own.size(); i++) {
-      same =
-          own.get(i).end() - own.get(i).start()
-              == wanted.get(i).getEnd() - wanted.get(i).getStart();
-    }
-    if (same) {
-      for (int i = 0; i < own.size(); i++) {
-        if (wanted.get(i).getKind() == VmaKind.VMA_VDSO) {
-          same = state.getHost().getVdso().getSha256().equals(digest(own.get(i)));
-        }
-      }
-    }
-    if (!same) {
-      problems.add(
-          new Problem(
-              "host",
-              "vDSO",
-              "this kernel's differs from that of kernel " + state.getHost().getKernelRelease(),
-              "restore on the same kernel build"));
-    }
-  }
-
-  private static ByteString digest(MapsEntry entry) throws CheckpointException {
-    try (ProcessMemory self = ProcessMemory.open((int) ProcessHandle.current().pid());
-        Arena arena = Arena.ofConfined()) {
-      MemorySegment bytes = arena.allocate(entry.end() - entry.start(), 8);
-      self.read(entry.start(), bytes);
-      return ByteString.copyFrom(
-          MessageDigest.getInstance("SHA-256").digest(bytes.toArray(JAVA_BYTE)));
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException(e);
     }
   }
 

@@ -79,19 +79,22 @@ public final class Restore {
       }
       EmbeddedFiles embedded =
           EmbeddedFiles.of(options.applied(image.state()), options.files().changed());
-      ProcessState state = embedded.state();
       ChangedFiles changed = options.files().changed();
-      LazyRanges lazy =
-          remote == null ? lazy(options, state, image) : LazyRanges.remote(state, image.pagemap());
-      ClockPlan clocks = ClockPlan.of(state.getTimers(), HostClocks.read(), options.clocks());
-      RestorePlan.Steps steps = RestorePlan.of(state, image.pagemap(), changed, lazy, clocks);
       Host host = HostFacts.read().build();
-      List<Problem> problems = HostCheck.problems(state, host, changed);
+      List<Problem> problems = HostCheck.problems(embedded.state(), host, changed);
+      ClockPlan clocks =
+          ClockPlan.of(embedded.state().getTimers(), HostClocks.read(), options.clocks());
       clocks
           .problem(KernelFeatures.timeNamespaces(), ", or let it have this host's (--clocks=host)")
           .ifPresent(problems::add);
       HostCheck.require(options.directory().toString(), problems);
-      FileCheck.require(state.getFiles(), changed);
+      FileCheck.require(embedded.state().getFiles(), changed);
+      VdsoVerdict vdso = VdsoVerdict.of(embedded.state(), KernelMappings.ofThisHost());
+      ProcessState state = vdso.applied(embedded.state());
+      LazyRanges lazy =
+          remote == null ? lazy(options, state, image) : LazyRanges.remote(state, image.pagemap());
+      RestorePlan.Steps steps =
+          vdso.applied(RestorePlan.of(state, image.pagemap(), changed, lazy, clocks));
       Staging.Session<RestoredProcess> work =
           handed -> {
             try (RestoreSession session =
@@ -197,13 +200,19 @@ public final class Restore {
   public static List<String> describePlan(RestoreOptions options) throws CheckpointException {
     try (ImageReader image = ImageReader.open(options.directory())) {
       ProcessState wanted = options.applied(image.state());
+      ProcessState embedded = EmbeddedFiles.of(wanted, options.files().changed()).state();
+      VdsoVerdict vdso =
+          embedded.getHost().getArch() == Kernel.HOST
+              ? VdsoVerdict.of(embedded, KernelMappings.ofThisHost())
+              : new VdsoVerdict.Same();
       RestorePlan.Steps steps =
-          RestorePlan.of(
-              EmbeddedFiles.of(wanted, options.files().changed()).state(),
-              image.pagemap(),
-              options.files().changed(),
-              lazy(options, image.state(), image),
-              ClockPlan.of(image.state().getTimers(), HostClocks.read(), options.clocks()));
+          vdso.applied(
+              RestorePlan.of(
+                  vdso.applied(embedded),
+                  image.pagemap(),
+                  options.files().changed(),
+                  lazy(options, image.state(), image),
+                  ClockPlan.of(image.state().getTimers(), HostClocks.read(), options.clocks())));
       return steps.all().map(RestoreStep::describe).toList();
     } catch (IOException e) {
       throw new CheckpointException(

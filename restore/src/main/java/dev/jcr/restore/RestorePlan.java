@@ -56,6 +56,13 @@ final class RestorePlan {
       last = List.copyOf(last);
     }
 
+    /// With a vDSO of another kernel.
+    Steps with(VdsoVerdict.Redirected vdso) {
+      List<RestoreStep> more = new ArrayList<>(build);
+      more.add(new RestoreStep.RedirectVdso(vdso.start(), vdso.code(), vdso.functions()));
+      return new Steps(create, more, finish, last);
+    }
+
     /// All of them in order.
     Stream<RestoreStep> all() {
       return Stream.of(create, build, finish, last).flatMap(List::stream);

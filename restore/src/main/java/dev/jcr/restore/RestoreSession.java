@@ -312,6 +312,12 @@ final class RestoreSession implements AutoCloseable {
         userfault = null;
         prctl(state.getIdentity().getThpDisable(), -1, Prctl.SET_THP_DISABLE, "THP disable");
       }
+      case RestoreStep.RedirectVdso(long start, var code, int functions) -> {
+        space().redirectVdso(start, code.toByteArray());
+        notes.add(
+            "the vDSO is another than that of kernel %s: %d functions lead to this kernel's"
+                .formatted(state.getHost().getKernelRelease(), functions));
+      }
       case RestoreStep.TagMemory(var runs) -> tagMemory(runs);
       case RestoreStep.ProveMappings _ ->
           MappingProof.require(

@@ -1,5 +1,6 @@
 package dev.jcr.restore;
 
+import com.google.protobuf.ByteString;
 import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.Files;
 import dev.jcr.image.v1.Identity;
@@ -71,6 +72,16 @@ public sealed interface RestoreStep {
       return vmas.isEmpty()
           ? "remove the vDSO"
           : "move the vDSO to 0x%x".formatted(vmas.getLast().getStart());
+    }
+  }
+
+  /// Puts the code of another kernel's vDSO in place, changed to lead to this kernel's.
+  ///
+  /// @param functions how many do
+  record RedirectVdso(long start, ByteString code, int functions) implements RestoreStep {
+    @Override
+    public String describe() {
+      return "lead %d functions of the vDSO at 0x%x to this kernel's".formatted(functions, start);
     }
   }
 

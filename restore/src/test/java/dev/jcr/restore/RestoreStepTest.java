@@ -71,6 +71,9 @@ class RestoreStepTest {
         Arguments.of(new RestoreStep.StopProcess(), "stop it as it was stopped"),
         Arguments.of(new RestoreStep.PlaceVdso(List.of(), 0x1200000), "remove the vDSO"),
         Arguments.of(
+            new RestoreStep.RedirectVdso(0x7ffff7fc1000L, ByteString.EMPTY, 5),
+            "lead 5 functions of the vDSO at 0x7ffff7fc1000 to this kernel's"),
+        Arguments.of(
             new RestoreStep.PlaceVdso(
                 List.of(VMA, vma().setStart(0x7ffff7fc1000L).build()), 0x1200000),
             "move the vDSO to 0x7ffff7fc1000"),

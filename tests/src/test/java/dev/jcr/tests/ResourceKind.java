@@ -25,6 +25,7 @@ enum ResourceKind {
   HUGE_PAGES("memory", "transparent huge pages", "zoo mem_huge"),
   MERGEABLE("memory", "mergeable memory (KSM)", "zoo mem_merge"),
   NAMES("memory", "names of mappings", "zoo mem_named"),
+  OTHER_VDSO("memory", "vDSO of another kernel build", "vdso"),
   HEAP_STACK("memory", "heap and stack", "zoo mem_brk", "zoo mem_deep_stack"),
   HUGE_TLB("memory", "huge TLB pages", "huge private", "huge shared", "huge memfd"),
   HUGE_TLB_FILES(

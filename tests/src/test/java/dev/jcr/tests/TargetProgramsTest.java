@@ -169,6 +169,7 @@ class TargetProgramsTest {
         Case.of("odd", "traphandled"),
         Case.of("odd", "stoppending"),
         Case.of("odd", "vdso"),
+        Case.of("vdso"),
         Case.of("odd", "zombies"),
         Case.of("odd", "zombieleft"),
         Case.of("odd", "strict"),

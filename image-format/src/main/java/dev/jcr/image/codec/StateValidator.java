@@ -84,6 +84,7 @@ public final class StateValidator {
         "page_size is none of this architecture");
     int digest = host.getVdso().getSha256().size();
     that(digest == 0 || digest == 32, "vdso.sha256 is not 32 bytes");
+    that(upTo(host.getVdso().getCode().size(), 1 << 16), "vdso.code is beyond 64 KiB");
     that(host.getArch() == Arch.ARCH_X86_64 || !host.hasX86(), "x86 is there on another CPU");
     that(host.getArch() == Arch.ARCH_AARCH64 || !host.hasArm(), "arm is there on another CPU");
     in("x86", host.getX86(), StateValidator::x86);

@@ -83,6 +83,12 @@ class StateValidatorTest {
         refused(
             "host.vdso.sha256 is not",
             s -> s.getHostBuilder().getVdsoBuilder().setSha256(ByteString.copyFrom(new byte[3]))),
+        refused(
+            "host.vdso.code is beyond",
+            s ->
+                s.getHostBuilder()
+                    .getVdsoBuilder()
+                    .setCode(ByteString.copyFrom(new byte[(1 << 16) + 1]))),
         refused("host.arm is there", s -> s.getHostBuilder().getArmBuilder().setHwcap(1)),
         refused(
             "host.x86.layout[1].offset and size",

@@ -37,6 +37,16 @@ public record Aarch64Machine() implements Machine {
   private static final int BRK = 0xd4200000;
   private static final int RET = 0xd65f03c0;
 
+  /// A hint: no operation to a CPU that does not guard.
+  private static final int BTI_C = 0xd503245f;
+
+  private static final int NOP = 0xd503201f;
+
+  /// ldr x16, at an offset of words in bits 5 and up.
+  private static final int LOAD_X16 = 0x58000010;
+
+  private static final int BR_X16 = 0xd61f0200;
+
   /// First record, end of the records, pid, tid, signal: registers that no call uses.
   private static final int RECORD = 19;
 
@@ -174,6 +184,24 @@ public record Aarch64Machine() implements Machine {
   @Override
   public int instructionAlignment() {
     return Integer.BYTES;
+  }
+
+  /// By x16, which linkers' veneers use in the same way; `br x16` may land on the `bti c` that a
+  /// function begins with, and `bti c` does nothing where nobody guards.
+  @Override
+  public byte[] jump(long function) {
+    return code(
+        BTI_C,
+        LOAD_X16 | 3 << 5, // from three instructions on
+        BR_X16,
+        NOP,
+        (int) function,
+        (int) (function >>> 32));
+  }
+
+  @Override
+  public byte[] callingFunction(int number) {
+    return code(BTI_C, move(NUMBER, number), SVC, RET);
   }
 
   private static byte[] code(int... instructions) {

@@ -91,6 +91,14 @@ public sealed interface Machine permits X8664Machine, Aarch64Machine {
   /// nothing to return to.
   byte[] batchCode();
 
+  /// Code for the beginning of a function that leads to another one, which gets the same arguments
+  /// and returns to the same caller.
+  byte[] jump(long function);
+
+  /// Code of a function that makes a system call with its own arguments, three at most, and returns
+  /// what the kernel does: 0 or a result, or an error as a negative number.
+  byte[] callingFunction(int number);
+
   /// Offset in [#returningCode] of the instruction for single calls.
   int syscallOffset();
 

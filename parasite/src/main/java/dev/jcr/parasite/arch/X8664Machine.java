@@ -209,6 +209,25 @@ public record X8664Machine() implements Machine {
         .array();
   }
 
+  /// By rax, which no argument is passed in; a function of the vDSO returns its result there.
+  @Override
+  public byte[] jump(long function) {
+    ByteBuffer code = ByteBuffer.allocate(12).order(ByteOrder.LITTLE_ENDIAN);
+    load(code, 0, function);
+    return code.put(new byte[] {(byte) 0xff, (byte) 0xe0}).array(); // jmp rax
+  }
+
+  @Override
+  public byte[] callingFunction(int number) {
+    return ByteBuffer.allocate(8)
+        .order(ByteOrder.LITTLE_ENDIAN)
+        .put((byte) 0xb8) // mov eax, number
+        .putInt(number)
+        .put(SYSCALL_INSTRUCTION)
+        .put((byte) 0xc3) // ret
+        .array();
+  }
+
   @Override
   public int syscallOffset() {
     return BATCH.length;

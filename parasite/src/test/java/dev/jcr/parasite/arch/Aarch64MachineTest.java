@@ -119,6 +119,24 @@ class Aarch64MachineTest {
     assertThat(machine.instructionAlignment()).isEqualTo(4);
   }
 
+  @Test
+  void functionsThatLeadElsewhere() {
+    assertThat(words(machine.jump(0x0000_ffff_8765_4320L)))
+        .containsExactly(
+            0xd503245f, // bti c
+            0x58000070, // ldr x16, +12
+            0xd61f0200, // br x16
+            0xd503201f, // nop
+            0x87654320,
+            0x0000ffff);
+    assertThat(words(machine.callingFunction(113)))
+        .containsExactly(
+            0xd503245f, // bti c
+            0xd2800e28, // mov x8, #113
+            0xd4000001, // svc #0
+            0xd65f03c0); // ret
+  }
+
   private static final int[] BATCH = {
     0xeb14027f, // cmp x19, x20
     0x54000120, // b.eq +36

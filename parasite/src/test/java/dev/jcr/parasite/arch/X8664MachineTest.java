@@ -17,6 +17,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
 
 import dev.jcr.image.v1.Arch;
+import java.util.HexFormat;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -208,6 +209,16 @@ class X8664MachineTest {
     assertThat(thread.afterCall(1)).isEqualTo(at(machine.syscallOffset() + 2));
     byte[] code = machine.batchCode();
     assertThat(code[machine.syscallOffset() + 2]).describedAs("int3").isEqualTo((byte) 0xcc);
+  }
+
+  @Test
+  void functionsThatLeadElsewhere() {
+    // mov rax, imm64; jmp rax
+    assertThat(HexFormat.of().formatHex(machine.jump(0x7fff_8765_4321L)))
+        .isEqualTo("48b821436587ff7f0000ffe0");
+    // mov eax, 228; syscall; ret
+    assertThat(HexFormat.of().formatHex(machine.callingFunction(228)))
+        .isEqualTo("b8e40000000f05c3");
   }
 
   /// A call from registers of which none is right.

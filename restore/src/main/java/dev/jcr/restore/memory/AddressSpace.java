@@ -29,6 +29,7 @@ import dev.jcr.parasite.remote.OwnedProcess;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
 import java.util.List;
 
 /// Builds the mappings of a new process by calls made inside it.
@@ -145,6 +146,15 @@ public final class AddressSpace {
           own.get(i).start() + delta,
           own.get(i).end() - own.get(i).start(),
           wanted.get(i).getStart());
+    }
+  }
+
+  /// Writes code over a mapping that need not be writable, and reads it back.
+  public void redirectVdso(long start, byte[] code) throws CheckpointException {
+    process.memory().writeForced(start, code);
+    if (!Arrays.equals(process.memory().bytes(start, code.length), code)) {
+      throw new CheckpointException(
+          Outcome.FAILED, "cannot prove the vDSO at 0x%x: it has other bytes".formatted(start));
     }
   }
 
