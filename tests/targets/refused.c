@@ -3,6 +3,7 @@
 //   refused DIR all          what a look from outside finds; the names of what was to be had go to `held`
 //   refused DIR dispatch     a thread that dispatches all system calls but libc's to itself
 //   refused DIR events       an inotify instance with an unread event
+//   refused DIR elsewhere    a socket of another network namespace, and a thread in another one
 //   refused DIR passed       a unix socket pair with a descriptor in its queue, of a kind that cannot be made there
 #include "jcrtest.h"
 #include <linux/aio_abi.h>
@@ -13,6 +14,8 @@
 #include <net/ethernet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
+#include <sched.h>
 #include <arpa/inet.h>
 #include <signal.h>
 #include <stddef.h>
@@ -115,6 +118,25 @@ static void events(void) {
   CHECK(read(fd, buffer, sizeof buffer) > 0, "the event is lost");
   pass();
 }
+static void *leave(void *pipe_) {
+  char byte = unshare(CLONE_NEWUTS) ? 'n' : 'y';
+  MUST(write(((int *)pipe_)[1], &byte, 1));
+  while (1) nap(1000);
+}
+static void elsewhere(void) {
+  int fd = MUST(socket(AF_INET, SOCK_STREAM, 0)), pipe_[2];
+  if (unshare(CLONE_NEWNET)) skip("no right to make namespaces");
+  MUST(pipe(pipe_));
+  pthread_t thread;
+  char byte;
+  pthread_create(&thread, NULL, leave, pipe_);
+  MUST(read(pipe_[0], &byte, 1));
+  CHECK(byte == 'y', "no UTS namespace");
+  ready();
+  wait_for_check();
+  CHECK(listen(fd, 1) == 0, "%s", strerror(errno));
+  pass();
+}
 static void passed(void) {
   int pair[2], file = MUST(timerfd_create(CLOCK_MONOTONIC, 0));
   MUST(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair));
@@ -138,6 +160,7 @@ int main(int argc, char **argv) {
   if (!strcmp(part, "all")) all();
   if (!strcmp(part, "dispatch")) dispatch();
   if (!strcmp(part, "events")) events();
+  if (!strcmp(part, "elsewhere")) elsewhere();
   if (!strcmp(part, "passed")) passed();
   fail("no part %s", part);
 }

@@ -6,9 +6,11 @@ import dev.jcr.image.inspect.Describe;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.restore.ClockMode;
+import dev.jcr.parasite.namespace.NamespaceKind;
 import dev.jcr.restore.ConnectionChanges;
 import dev.jcr.restore.CpuVerdict;
 import dev.jcr.restore.FileChanges;
+import dev.jcr.restore.NamespaceChanges;
 import dev.jcr.restore.Restore;
 import dev.jcr.restore.RestoreOptions;
 import dev.jcr.restore.RestoredProcess;
@@ -21,6 +23,7 @@ import java.io.PrintWriter;
 import java.net.InetAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.EnumMap;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -114,6 +117,34 @@ final class RestoreCommand implements Callable<Integer> {
 
     @Option(names = "--pidfile", paramLabel = "FILE", description = "Write its pid here.")
     private @Nullable Path pidFile;
+
+    @Option(
+        names = "--join-ns",
+        paramLabel = "KIND:PATH",
+        description = {
+          "The namespace of this kind (net, uts, ipc, cgroup) that it joins: the one that is bound to"
+              + " PATH, or with KIND:PID that of a process. Without, one that was not jcr's is looked"
+              + " for where it was bound at the dump; may be repeated."
+        })
+    private List<String> joined = List.of();
+
+    NamespaceChanges namespaces() throws CheckpointException {
+      Map<NamespaceKind, String> paths = new EnumMap<>(NamespaceKind.class);
+      for (String text : joined) {
+        int colon = text.indexOf(':');
+        NamespaceKind kind =
+            NamespaceKind.named(text.substring(0, Math.max(0, colon)))
+                .orElseThrow(() ->
+                    usage("--join-ns: '" + text + "' is not net, uts, ipc or cgroup and a path"));
+        String place = text.substring(colon + 1);
+        String path = place.matches("[0-9]+") ? "/proc/" + place + "/ns/" + kind.file() : place;
+        if (!path.startsWith("/")) {
+          throw usage("--join-ns: '" + place + "' is neither an absolute path nor a pid");
+        }
+        paths.put(kind, path);
+      }
+      return new NamespaceChanges(paths);
+    }
   }
 
   static final class FileOptions {
@@ -254,6 +285,7 @@ final class RestoreCommand implements Callable<Integer> {
             process.detach,
             network.changes(),
             files.changes(),
+            process.namespaces(),
             false,
             process.clocks(),
             memory.lazy

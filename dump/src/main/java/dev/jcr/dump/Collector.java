@@ -8,6 +8,7 @@ import dev.jcr.dump.files.FileCollector;
 import dev.jcr.dump.files.LinkPolicy;
 import dev.jcr.dump.files.SecretMemory;
 import dev.jcr.dump.identity.IdentityCollector;
+import dev.jcr.dump.identity.NamespaceCollector;
 import dev.jcr.dump.identity.Unkept;
 import dev.jcr.dump.memory.FileCopies;
 import dev.jcr.dump.memory.PageDumper;
@@ -244,6 +245,7 @@ final class Collector implements AutoCloseable {
       throws CheckpointException, IOException {
     requireSame();
     refuse(dispatched(freeze));
+    refuse(apart(freeze));
     Map<Integer, InterruptedCall> calls = interrupted(freeze);
     StoppedThread leader = freeze.leader();
     InterruptedCall leaderCall = call(calls, leader);
@@ -498,9 +500,21 @@ final class Collector implements AutoCloseable {
     return problems;
   }
 
+  /// Threads that live in other namespaces than the process.
+  private List<Problem> apart(Freeze freeze) throws CheckpointException, IOException {
+    List<Problem> problems = new ArrayList<>();
+    for (StoppedThread thread : freeze.threads()) {
+      if (thread.tid() != pid) {
+        NamespaceCollector.alone(proc, thread.tid()).ifPresent(problems::add);
+      }
+    }
+    return problems;
+  }
+
   /// An injected call could be what a filter kills for. The kernel ends this with the tracing.
   private void suspendSeccomp(Freeze freeze) throws CheckpointException, IOException {
     refuse(dispatched(freeze));
+    refuse(apart(freeze));
     for (StoppedThread thread : freeze.threads()) {
       if (proc.status(thread.tid()).seccomp() != 0
           && !thread.tracee().trySetOptions(Ptrace.O_TRACESYSGOOD | Ptrace.O_SUSPEND_SECCOMP)) {

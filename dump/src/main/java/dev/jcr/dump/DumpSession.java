@@ -2,6 +2,7 @@ package dev.jcr.dump;
 
 import dev.jcr.dump.files.FileCollector;
 import dev.jcr.dump.files.LinkPolicy;
+import dev.jcr.dump.identity.NamespaceCollector;
 import dev.jcr.dump.memory.Keeper;
 import dev.jcr.dump.memory.WatchedMemory;
 import dev.jcr.image.CheckpointException;
@@ -169,6 +170,7 @@ final class DumpSession {
     statistics = collector.statistics().setFreezingTime(micros(stopping, stopped));
     gate.stopped(stopping);
     image.state(state);
+    notes.addAll(NamespaceCollector.notes(state.getIdentity().getNamespacesList()));
     if (running) {
       collector.thaw(freeze, state, stopped);
       setFrozen(stopping, System.nanoTime());

@@ -2,6 +2,7 @@ package dev.jcr.dump;
 
 import dev.jcr.dump.files.FileCollector;
 import dev.jcr.dump.files.LinkPolicy;
+import dev.jcr.dump.identity.NamespaceCollector;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.v1.Files;
 import dev.jcr.image.v1.Host;
@@ -40,7 +41,8 @@ public final class Outline {
                       .setPid(pid)
                       .setExecutable(FileIdentities.of(proc.link("exe")))
                       .setWorkingDirectory(proc.link("cwd"))
-                      .setRootDirectory(proc.link("root")))
+                      .setRootDirectory(proc.link("root"))
+                      .addAllNamespaces(NamespaceCollector.collect(proc)))
               .setMemory(Memory.newBuilder().addAllVmas(vmas))
               .setFiles(files(pid))
               .setTimers(Timers.newBuilder().setClocks(HostClocks.read().of(TimeOffsets.of(proc))));

@@ -1,5 +1,6 @@
 package dev.jcr.dump;
 
+import dev.jcr.dump.identity.NamespaceCollector;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.CheckpointException.Problem;
@@ -18,8 +19,8 @@ final class Preflight {
   private static final int PF_EXITING = 0x00000004;
   private static final int PF_KTHREAD = 0x00200000;
 
-  private static final List<String> NAMESPACES =
-      List.of("cgroup", "ipc", "mnt", "net", "pid", "user", "uts");
+  /// Those that a restored process does not join.
+  private static final List<String> NAMESPACES = List.of("mnt", "pid", "user");
 
   private Preflight() {}
 
@@ -235,7 +236,26 @@ final class Preflight {
                 "namespace",
                 name + " namespace " + proc.link("ns/" + name),
                 "it is not the one jcr runs in",
-                "run jcr inside it (nsenter)"));
+                name.equals("user")
+                    // Its capabilities say nothing in a pid namespace that it does not own.
+                    ? "run jcr inside it (nsenter); a restore needs a pid namespace of its own too"
+                    : "run jcr inside it (nsenter)"));
+      }
+    }
+    String pid = proc.link("ns/pid");
+    if (!proc.link("ns/pid_for_children").equals(pid)) {
+      problems.add(
+          new Problem(
+              "namespace",
+              "pid namespace of its children",
+              "it is not the one the process is in",
+              "dump the process before it calls unshare(2)"));
+    }
+    for (int tid : proc.tasks()) {
+      try {
+        NamespaceCollector.alone(proc, tid).ifPresent(problems::add);
+      } catch (SyscallException e) {
+        requireEnded(proc, tid, e);
       }
     }
   }

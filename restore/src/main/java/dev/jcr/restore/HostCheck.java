@@ -15,6 +15,7 @@ import dev.jcr.parasite.collect.FileIdentities;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.namespace.Namespaces;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.restore.files.ChangedFiles;
 import dev.jcr.restore.files.FileCheck;
@@ -43,8 +44,20 @@ final class HostCheck {
     return problems(state, host, ChangedFiles.NONE);
   }
 
+  private static List<Problem> problems(ProcessState state, Host host, ChangedFiles changed)
+      throws CheckpointException, IOException {
+    try (JoinedNamespaces joined = namespaces(state)) {
+      return problems(state, host, changed, joined);
+    }
+  }
+
+  private static JoinedNamespaces namespaces(ProcessState state) throws IOException {
+    return JoinedNamespaces.open(state.getIdentity().getNamespacesList());
+  }
+
   /// All reasons against it; empty when there are none.
-  static List<Problem> problems(ProcessState state, Host host, ChangedFiles changed)
+  static List<Problem> problems(
+      ProcessState state, Host host, ChangedFiles changed, JoinedNamespaces joined)
       throws CheckpointException, IOException {
     List<Problem> problems = new ArrayList<>();
     if (state.getHost().getArch() != host.getArch()) {
@@ -72,6 +85,7 @@ final class HostCheck {
       problems.addAll(refused.problems());
     }
     files(state, changed, problems);
+    problems.addAll(joined.problems());
     ids(state, problems);
     return problems;
   }
@@ -80,12 +94,16 @@ final class HostCheck {
   static List<Problem> outline(ProcessState state, Host host)
       throws CheckpointException, IOException {
     ProcessState known = state.toBuilder().clearThreads().build();
-    List<Problem> problems = problems(known, host, ChangedFiles.NONE);
-    if (problems.stream().noneMatch(problem -> problem.object().equals("architecture"))) {
-      ids(state, problems);
-      problems.addAll(FileCheck.problems(state.getFiles(), ChangedFiles.NONE));
+    try (JoinedNamespaces joined = namespaces(state)) {
+      List<Problem> problems = problems(known, host, ChangedFiles.NONE, joined);
+      if (problems.stream().noneMatch(problem -> problem.object().equals("architecture"))) {
+        ids(state, problems);
+        try (Namespaces.Visit _ = joined.enter()) {
+          problems.addAll(FileCheck.problems(state.getFiles(), ChangedFiles.NONE));
+        }
+      }
+      return problems;
     }
-    return problems;
   }
 
   /// What a dump of this version refuses, and an image could hold all the same.

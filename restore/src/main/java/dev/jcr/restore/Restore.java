@@ -14,6 +14,8 @@ import dev.jcr.parasite.host.KernelFeatures;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.linux.SyscallException;
+import dev.jcr.parasite.namespace.Namespaces;
 import dev.jcr.parasite.ptrace.Ptrace;
 import dev.jcr.parasite.ptrace.TracerThread;
 import dev.jcr.parasite.ptrace.WaitStatus;
@@ -81,38 +83,50 @@ public final class Restore {
           EmbeddedFiles.of(options.applied(image.state()), options.files().changed());
       ChangedFiles changed = options.files().changed();
       Host host = HostFacts.read().build();
-      List<Problem> problems = HostCheck.problems(embedded.state(), host, changed);
-      ClockPlan clocks =
-          ClockPlan.of(embedded.state().getTimers(), HostClocks.read(), options.clocks());
-      clocks
-          .problem(KernelFeatures.timeNamespaces(), ", or let it have this host's (--clocks=host)")
-          .ifPresent(problems::add);
-      HostCheck.require(options.directory().toString(), problems);
-      FileCheck.require(embedded.state().getFiles(), changed);
-      VdsoVerdict vdso = VdsoVerdict.of(embedded.state(), KernelMappings.ofThisHost());
-      ProcessState state = vdso.applied(embedded.state());
-      LazyRanges lazy =
-          remote == null ? lazy(options, state, image) : LazyRanges.remote(state, image.pagemap());
-      RestorePlan.Steps steps =
-          vdso.applied(RestorePlan.of(state, image.pagemap(), changed, lazy, clocks));
-      Staging.Session<RestoredProcess> work =
-          handed -> {
-            try (RestoreSession session =
-                new RestoreSession(image, state, host, !options.detach(), handed, lazy, remote)) {
-              session.note(embedded.notes());
-              session.note(clocks.note().stream().toList());
-              return execute(options, gate, session, steps, CpuVerdict.of(state, host), begin);
-            }
-          };
-      RestoredProcess restored =
-          staging == null
-              ? TracerThread.run(() -> work.run(null))
-              : staging.run(state, image.pages(), work);
-      taken = remote == null && restored.lazy().isPresent();
-      return restored;
+      try (JoinedNamespaces joined =
+          JoinedNamespaces.open(embedded.state().getIdentity().getNamespacesList())) {
+        List<Problem> problems = HostCheck.problems(embedded.state(), host, changed, joined);
+        ClockPlan clocks =
+            ClockPlan.of(embedded.state().getTimers(), HostClocks.read(), options.clocks());
+        clocks
+            .problem(KernelFeatures.timeNamespaces(), ", or let it have this host's (--clocks=host)")
+            .ifPresent(problems::add);
+        HostCheck.require(options.directory().toString(), problems);
+        try (Namespaces.Visit _ = joined.enter()) {
+          FileCheck.require(embedded.state().getFiles(), changed);
+        }
+        VdsoVerdict vdso = VdsoVerdict.of(embedded.state(), KernelMappings.ofThisHost());
+        ProcessState state = vdso.applied(embedded.state());
+        LazyRanges lazy =
+            remote == null
+                ? lazy(options, state, image)
+                : LazyRanges.remote(state, image.pagemap());
+        RestorePlan.Steps steps =
+            vdso.applied(RestorePlan.of(state, image.pagemap(), changed, lazy, clocks));
+        Staging.Session<RestoredProcess> work =
+            handed -> {
+              try (RestoreSession session =
+                  new RestoreSession(
+                      image, state, host, joined, !options.detach(), handed, lazy, remote)) {
+                session.note(embedded.notes());
+                session.note(joined.notes());
+                session.note(clocks.note().stream().toList());
+                return execute(options, gate, session, steps, CpuVerdict.of(state, host), begin);
+              }
+            };
+        RestoredProcess restored =
+            staging == null
+                ? TracerThread.run(() -> work.run(null))
+                : staging.run(state, image.pages(), work);
+        taken = remote == null && restored.lazy().isPresent();
+        return restored;
+      }
     } catch (IOException e) {
+      boolean forbidden = e instanceof SyscallException call && call.errno() == Errno.EPERM;
       throw new CheckpointException(
-          Outcome.FAILED, "cannot restore " + options.directory() + ": " + e.getMessage(), e);
+          forbidden ? Outcome.PERMISSION : Outcome.FAILED,
+          "cannot restore " + options.directory() + ": " + e.getMessage(),
+          e);
     } finally {
       if (!taken) {
         image.close();

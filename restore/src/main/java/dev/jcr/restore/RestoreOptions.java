@@ -12,6 +12,7 @@ import java.util.Optional;
 ///   [RestoredProcess#waitFor()]
 /// @param connections what becomes of the image's TCP connections
 /// @param files which files are elsewhere, or may have changed
+/// @param namespaces which namespaces are elsewhere
 /// @param verified the page contents were checked a moment ago, by this jcr
 /// @param clocks which clocks it reads
 /// @param lazy private memory comes on demand, and is checked as it comes; somebody must serve it
@@ -22,6 +23,7 @@ public record RestoreOptions(
     boolean detach,
     ConnectionChanges connections,
     FileChanges files,
+    NamespaceChanges namespaces,
     boolean verified,
     ClockMode clocks,
     Optional<LazyMemory> lazy) {
@@ -34,7 +36,16 @@ public record RestoreOptions(
       FileChanges files,
       boolean verified,
       Optional<LazyMemory> lazy) {
-    this(directory, leaveStopped, detach, connections, files, verified, ClockMode.AUTO, lazy);
+    this(
+        directory,
+        leaveStopped,
+        detach,
+        connections,
+        files,
+        NamespaceChanges.NONE,
+        verified,
+        ClockMode.AUTO,
+        lazy);
   }
 
   /// With all pages there before it runs.
@@ -62,11 +73,11 @@ public record RestoreOptions(
   /// The same with other clocks.
   public RestoreOptions withClocks(ClockMode mode) {
     return new RestoreOptions(
-        directory, leaveStopped, detach, connections, files, verified, mode, lazy);
+        directory, leaveStopped, detach, connections, files, namespaces, verified, mode, lazy);
   }
 
   /// The state of an image with the changes that are wanted.
   ProcessState applied(ProcessState state) {
-    return files.applied(connections.applied(state));
+    return namespaces.applied(files.applied(connections.applied(state)));
   }
 }

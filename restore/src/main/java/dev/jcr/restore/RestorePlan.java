@@ -91,6 +91,9 @@ final class RestorePlan {
             state.getIdentity().getSession(),
             state.getIdentity().getProcessGroup()));
     create.add(new RestoreStep.EmptyAddressSpace(bootstrap(vmas), BOOTSTRAP_SIZE));
+    if (state.getIdentity().getNamespacesCount() > 0) {
+      create.add(new RestoreStep.JoinNamespaces(state.getIdentity().getNamespacesList()));
+    }
     if (state.getIdentity().getZombiesCount() > 0) {
       create.add(new RestoreStep.MakeZombies(state.getIdentity().getZombiesList()));
     }
@@ -172,6 +175,7 @@ final class RestorePlan {
     finish.add(new RestoreStep.ProvePages());
     finish.add(new RestoreStep.RegisterRseq(threads));
     finish.add(new RestoreStep.ProveMappings());
+    finish.add(new RestoreStep.ProveNamespaces());
     if (onDemand) {
       finish.add(new RestoreStep.ServePages(lazy));
     }

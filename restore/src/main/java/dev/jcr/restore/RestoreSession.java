@@ -24,6 +24,7 @@ import dev.jcr.parasite.linux.Prctl;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.linux.Userfault;
+import dev.jcr.parasite.namespace.Namespaces;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.ptrace.Tracee;
 import dev.jcr.parasite.remote.AmxState;
@@ -83,6 +84,7 @@ final class RestoreSession implements AutoCloseable {
   private final ProcessState state;
   private final Machine machine = Machine.of(Kernel.HOST);
   private final Host host;
+  private final JoinedNamespaces namespaces;
   private final boolean foreground;
   private final Staging.@Nullable Handed staged;
   private final LazyRanges lazy;
@@ -104,6 +106,7 @@ final class RestoreSession implements AutoCloseable {
   private boolean done;
 
   /// @param state the image's, with what is to be other
+  /// @param namespaces that the process joins
   /// @param foreground the process takes over jcr's terminal
   /// @param staged pages that are in place already; only for a detached process
   /// @param lazy what comes on demand
@@ -112,6 +115,7 @@ final class RestoreSession implements AutoCloseable {
       ImageReader image,
       ProcessState state,
       Host host,
+      JoinedNamespaces namespaces,
       boolean foreground,
       Staging.@Nullable Handed staged,
       LazyRanges lazy,
@@ -123,6 +127,7 @@ final class RestoreSession implements AutoCloseable {
     this.image = image;
     this.state = state;
     this.host = host;
+    this.namespaces = namespaces;
     this.foreground = foreground;
   }
 
@@ -197,6 +202,8 @@ final class RestoreSession implements AutoCloseable {
         space().empty(address, size);
         setLoginUid(state.getIdentity());
       }
+      case RestoreStep.JoinNamespaces _ -> namespaces.join(process());
+      case RestoreStep.ProveNamespaces _ -> namespaces.prove(process().tid());
       case RestoreStep.MakeZombies(var zombies) ->
           new Zombies(machine, process(), state.getIdentity().getProcessGroup()).make(zombies);
       case RestoreStep.PlaceVdso(var vmas, long temporary) -> space().placeVdso(vmas, temporary);
@@ -204,7 +211,11 @@ final class RestoreSession implements AutoCloseable {
           files =
               new FileExecutor(
                   process(), all, state.getIdentity().getWorkingDirectory(), foreground);
-      case RestoreStep.Descriptors(var one) -> files().execute(one);
+      case RestoreStep.Descriptors(var one) -> {
+        try (Namespaces.Visit _ = namespaces.enter()) {
+          files().execute(one);
+        }
+      }
       case RestoreStep.FillObjects(var objects) -> {
         for (SharedObject object : objects) {
           if (!files().isFresh(object.getId())) {

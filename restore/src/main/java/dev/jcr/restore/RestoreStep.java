@@ -5,6 +5,7 @@ import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.Files;
 import dev.jcr.image.v1.Identity;
 import dev.jcr.image.v1.Memory;
+import dev.jcr.image.v1.Namespace;
 import dev.jcr.image.v1.SharedObject;
 import dev.jcr.image.v1.Signals;
 import dev.jcr.image.v1.TagRun;
@@ -36,6 +37,19 @@ public sealed interface RestoreStep {
     @Override
     public String describe() {
       return "session " + session + ", process group " + group;
+    }
+  }
+
+  /// Enters the namespaces the old process was in.
+  record JoinNamespaces(List<Namespace> namespaces) implements RestoreStep {
+    public JoinNamespaces {
+      namespaces = List.copyOf(namespaces);
+    }
+
+    @Override
+    public String describe() {
+      return "join the "
+          + String.join(", the ", namespaces.stream().map(JoinedNamespaces::label).toList());
     }
   }
 
@@ -82,6 +96,14 @@ public sealed interface RestoreStep {
     @Override
     public String describe() {
       return "lead %d functions of the vDSO at 0x%x to this kernel's".formatted(functions, start);
+    }
+  }
+
+  /// Compares the namespaces of the process with those it was to join, and jcr's.
+  record ProveNamespaces() implements RestoreStep {
+    @Override
+    public String describe() {
+      return "read back and compare the namespaces";
     }
   }
 

@@ -15,6 +15,7 @@ import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.Host;
 import dev.jcr.image.v1.Identity;
 import dev.jcr.image.v1.Memory;
+import dev.jcr.image.v1.Namespace;
 import dev.jcr.image.v1.ProcessState;
 import dev.jcr.image.v1.Registers;
 import dev.jcr.image.v1.Resume;
@@ -34,6 +35,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Collections;
 import java.util.List;
+import org.assertj.core.api.InstanceOfAssertFactories;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -281,6 +283,43 @@ class HostCheckTest {
                             .setName(data.toString())))
             .build();
     assertThat(problems(copied, HOST)).isEmpty();
+  }
+
+  private static Namespace.Builder namespace(String path) {
+    return Namespace.newBuilder().setKind(Namespace.Kind.KIND_NET).setInode(1).setPath(path);
+  }
+
+  private ProcessState in(Namespace.Builder namespace) {
+    return state.toBuilder()
+        .setIdentity(state.getIdentity().toBuilder().addNamespaces(namespace))
+        .build();
+  }
+
+  /// A path of an image may lead anywhere, also to what must not be opened.
+  @Test
+  void namespacesAreLookedAtBeforeTheyAreOpened(@TempDir Path folder) throws Exception {
+    String remedy = "; say which one to join with --join-ns net:PATH or :PID";
+    assertThat(problems(in(namespace("")), HOST))
+        .containsExactly(
+            "net namespace 1: the process was in it, and it was bound to no path" + remedy);
+    Path file = Files.writeString(folder.resolve("file"), "");
+    assertThat(problems(in(namespace(file.toString())), HOST))
+        .containsExactly("net namespace at %s: %s is no namespace%s".formatted(file, file, remedy));
+    assertThat(problems(in(namespace("/dev/tty")), HOST))
+        .containsExactly("net namespace at /dev/tty: /dev/tty is no namespace" + remedy);
+    assertThat(problems(in(namespace("/proc/self/ns/uts")), HOST))
+        .containsExactly(
+            "net namespace at /proc/self/ns/uts: /proc/self/ns/uts is no net namespace but a uts"
+                + " namespace"
+                + remedy);
+    Path gone = folder.resolve("gone");
+    assertThat(problems(in(namespace(gone.toString())), HOST))
+        .singleElement(InstanceOfAssertFactories.STRING)
+        .contains("ENOENT (no such file or directory)");
+    // jcr's own need not be entered.
+    assertThat(problems(in(namespace("/proc/self/ns/net")), HOST)).isEmpty();
+    assertThat(problems(in(namespace("/x").setKindValue(9)), HOST))
+        .containsExactly("? namespace at /x: this jcr does not know its kind");
   }
 
   @Test

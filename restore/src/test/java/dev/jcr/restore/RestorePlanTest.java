@@ -261,6 +261,7 @@ class RestorePlanTest {
             read back and compare the pages
             rseq of 1 threads
             read back and compare the mappings
+            read back and compare the namespaces
             registers of 1 threads
             arm the timer of fd 5
             2 timers
@@ -293,6 +294,7 @@ class RestorePlanTest {
             "read back and compare the pages",
             "rseq of 0 threads",
             "read back and compare the mappings",
+            "read back and compare the namespaces",
             "0 timers",
             "registers of 1 threads");
   }

@@ -8,6 +8,7 @@ import dev.jcr.image.v1.Files;
 import dev.jcr.image.v1.Identity;
 import dev.jcr.image.v1.IntervalTimer;
 import dev.jcr.image.v1.Memory;
+import dev.jcr.image.v1.Namespace;
 import dev.jcr.image.v1.PendingSignal;
 import dev.jcr.image.v1.PosixTimer;
 import dev.jcr.image.v1.Rseq;
@@ -132,6 +133,19 @@ class RestoreStepTest {
         Arguments.of(new RestoreStep.OpenUserfault(), "make a userfaultfd"),
         Arguments.of(
             new RestoreStep.ServePages(LazyRanges.NONE), "serve 0 KiB of 0 mappings on demand"),
+        Arguments.of(
+            new RestoreStep.JoinNamespaces(
+                List.of(
+                    Namespace.newBuilder()
+                        .setKind(Namespace.Kind.KIND_NET)
+                        .setPath("/run/netns/a")
+                        .build(),
+                    Namespace.newBuilder()
+                        .setKind(Namespace.Kind.KIND_UTS)
+                        .setInode(4026532177L)
+                        .build())),
+            "join the net namespace at /run/netns/a, the uts namespace 4026532177"),
+        Arguments.of(new RestoreStep.ProveNamespaces(), "read back and compare the namespaces"),
         Arguments.of(new RestoreStep.ProveMappings(), "read back and compare the mappings"));
   }
 

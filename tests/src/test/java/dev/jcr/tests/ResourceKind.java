@@ -204,8 +204,8 @@ enum ResourceKind {
   DIRECTORIES("identity", "working directory, umask", "zoo id_cwd", "zoo id_umask"),
   LOGIN("identity", "login uid, nice value of the autogroup", "zoo id_login", "zoo id_autogroup"),
   CHROOT("identity", "changed root directory", "odd chroot"),
-  NAMESPACES(
-      "identity", "other namespaces than jcr's, but for time", "it is not the one jcr runs in"),
+  JOINED("identity", "other net, uts, ipc, cgroup namespaces than jcr's", "namespaces joined"),
+  NAMESPACES("identity", "other mnt, pid and user namespaces", "it is not the one jcr runs in"),
   CHILDREN("identity", "child processes, vfork", "process trees are not supported"),
   ZOMBIES("identity", "children that have ended", "odd zombies", "odd zombieleft"),
   CGROUP("identity", "control groups", "counter"),

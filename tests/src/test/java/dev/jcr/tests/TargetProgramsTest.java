@@ -176,6 +176,7 @@ class TargetProgramsTest {
         Case.of("odd", "chroot"),
         Case.of("odd", "breakpoint"),
         Case.of("odd", "dispatch"),
+        Case.of("namespaces", "joined"),
         Case.of("seccomp", "filter"),
         Case.of("seccomp", "threads"),
         Case.of("seccomp", "log"),

@@ -11,6 +11,7 @@ import dev.jcr.image.v1.SharedObject;
 import dev.jcr.image.v1.Terminal;
 import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.FileStat;
+import dev.jcr.parasite.namespace.Namespaces;
 import dev.jcr.parasite.procfs.Proc;
 import java.io.IOException;
 import java.util.List;
@@ -19,6 +20,7 @@ import java.util.List;
 /// objects with [#objectFor]; contents are read through [#content] until it is closed.
 public final class Collected implements AutoCloseable {
   private final int pid;
+  private final Namespaces namespaces;
   private final List<Descriptor> descriptors;
   private final List<Description> descriptions;
   private final List<Terminal> terminals;
@@ -28,6 +30,7 @@ public final class Collected implements AutoCloseable {
 
   Collected(
       int pid,
+      Namespaces namespaces,
       List<Descriptor> descriptors,
       List<Description> descriptions,
       List<Terminal> terminals,
@@ -35,6 +38,7 @@ public final class Collected implements AutoCloseable {
       String connectionLock,
       List<Loss> losses) {
     this.pid = pid;
+    this.namespaces = namespaces;
     this.descriptors = descriptors;
     this.descriptions = descriptions;
     this.terminals = terminals;
@@ -68,7 +72,8 @@ public final class Collected implements AutoCloseable {
         throw OpenFileTable.failure(pid, e);
       }
     }
-    try (Fd fd = Fd.open(Proc.of(pid).path(file), Fd.O_RDONLY, 0)) {
+    try (Namespaces.Visit _ = namespaces.enter();
+        Fd fd = Fd.open(Proc.of(pid).path(file), Fd.O_RDONLY, 0)) {
       return objects.of(fd.number(), FileStat.of(fd.number()), path);
     } catch (Refusal e) {
       throw refused(start, end, e);

@@ -8,6 +8,7 @@ import dev.jcr.parasite.linux.FdCalls;
 import dev.jcr.parasite.linux.OpenFlags;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.procfs.FdInfo;
+import dev.jcr.parasite.procfs.MountEntry;
 import dev.jcr.parasite.procfs.Proc;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -77,7 +78,7 @@ final class FanotifyGroups {
       // 36 35 98:0 /mnt1 /mnt2 rw,noatime ...
       String[] words = line.split(" ", -1);
       if (words.length > 4 && words[mount ? 0 : 2].equals(wanted)) {
-        String path = Watches.unescaped(words[4]);
+        String path = MountEntry.unescaped(words[4]);
         if (mountOf(path).equals(Optional.of(Integer.parseInt(words[0])))) {
           return mark.setKind(
                   mount ? FanotifyMark.Kind.KIND_MOUNT : FanotifyMark.Kind.KIND_FILESYSTEM)

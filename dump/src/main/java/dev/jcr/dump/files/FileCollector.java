@@ -12,6 +12,7 @@ import dev.jcr.parasite.linux.Fcntl;
 import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.FdCalls;
 import dev.jcr.parasite.linux.SyscallException;
+import dev.jcr.parasite.namespace.Namespaces;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -29,6 +30,7 @@ public final class FileCollector implements AutoCloseable {
   private final int pid;
   private final Fd pidFd;
   private final LinkPolicy policy;
+  private final Namespaces namespaces;
   private @Nullable Outside outside;
   private @Nullable Connections connections;
   private boolean losesEvents;
@@ -38,6 +40,7 @@ public final class FileCollector implements AutoCloseable {
     this.pid = pid;
     this.policy = policy;
     try {
+      this.namespaces = Namespaces.of(pid);
       this.pidFd = Fd.ofProcess(pid);
     } catch (IOException e) {
       throw OpenFileTable.failure(pid, e);
@@ -62,7 +65,8 @@ public final class FileCollector implements AutoCloseable {
 
   private List<Problem> look() throws CheckpointException {
     List<Problem> problems = new ArrayList<>();
-    try (OpenFileTable table = OpenFileTable.read(pid, pidFd);
+    try (Namespaces.Visit _ = namespaces.enter();
+        OpenFileTable table = OpenFileTable.read(pid, pidFd);
         SharedObjects objects = new SharedObjects()) {
       outside = Outside.look(pid, table.files());
       describe(Scene.running(pid, table, outside, objects, policy), problems);
@@ -76,7 +80,8 @@ public final class FileCollector implements AutoCloseable {
   /// in repair mode, which reading needs, would fail the process's calls or mix up what it sends.
   /// What comes and goes meanwhile is left out; what cannot be carried over [#preflight] tells.
   public Files outline() throws CheckpointException {
-    try (OpenFileTable table = OpenFileTable.read(pid, pidFd);
+    try (Namespaces.Visit _ = namespaces.enter();
+        OpenFileTable table = OpenFileTable.read(pid, pidFd);
         SharedObjects objects = new SharedObjects()) {
       Scene scene = Scene.running(pid, table, Outside.look(pid, table.files()), objects, policy);
       return Files.newBuilder()
@@ -107,7 +112,11 @@ public final class FileCollector implements AutoCloseable {
   /// Ends the locked connections without a packet, just before the process is killed.
   public void endConnections() throws CheckpointException {
     if (connections != null) {
-      connections.end();
+      try (Namespaces.Visit _ = namespaces.enter()) {
+        connections.end();
+      } catch (IOException e) {
+        throw OpenFileTable.failure(pid, e);
+      }
     }
   }
 
@@ -139,7 +148,8 @@ public final class FileCollector implements AutoCloseable {
   public Collected collect(long stoppedAt, SecretMemory secrets) throws CheckpointException {
     SharedObjects objects = new SharedObjects(secrets);
     boolean done = false;
-    try (OpenFileTable table = OpenFileTable.read(pid, pidFd)) {
+    try (Namespaces.Visit _ = namespaces.enter();
+        OpenFileTable table = OpenFileTable.read(pid, pidFd)) {
       List<Problem> problems = new ArrayList<>();
       try {
         table.addPassing();
@@ -177,7 +187,14 @@ public final class FileCollector implements AutoCloseable {
       List<Terminal> terminals = scene.terminals();
       Collected collected =
           new Collected(
-              pid, table.descriptors(), descriptions, terminals, objects, lock, scene.losses());
+              pid,
+              namespaces,
+              table.descriptors(),
+              descriptions,
+              terminals,
+              objects,
+              lock,
+              scene.losses());
       done = true;
       return collected;
     } catch (IOException e) {
@@ -244,5 +261,6 @@ public final class FileCollector implements AutoCloseable {
       connections.close();
     }
     pidFd.close();
+    namespaces.close();
   }
 }

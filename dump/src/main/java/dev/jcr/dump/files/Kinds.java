@@ -46,6 +46,10 @@ final class Kinds {
       throws IOException, Refusal {
     int fd = file.duplicate().number();
     int family = FdCalls.socketInt(fd, Sockets.SOL_SOCKET, Sockets.SO_DOMAIN, FAMILY_UNKNOWN);
+    if (scene.isElsewhere(fd)) {
+      throw new Refusal(
+          "a socket of another network namespace than the process's is not restorable", "close it");
+    }
     switch (family) {
       case Sockets.AF_UNIX -> UnixSockets.describe(scene, file, description);
       case Sockets.AF_INET, Sockets.AF_INET6 ->

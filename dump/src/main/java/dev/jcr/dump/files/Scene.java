@@ -3,7 +3,12 @@ package dev.jcr.dump.files;
 import dev.jcr.image.v1.Loss;
 import dev.jcr.image.v1.Terminal;
 import dev.jcr.parasite.linux.Fcntl;
+import dev.jcr.parasite.linux.Fd;
+import dev.jcr.parasite.linux.FdCalls;
+import dev.jcr.parasite.linux.FileStat;
+import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.linux.UnixDiag;
+import dev.jcr.parasite.namespace.NamespaceKind;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.procfs.ProcStat;
 import dev.jcr.parasite.tcp.HalfOpen;
@@ -32,6 +37,7 @@ final class Scene {
   private final List<Integer> tasks;
   private final Map<Integer, Terminal> terminals = new TreeMap<>();
   private final List<Loss> losses = new ArrayList<>();
+  private final Optional<FileStat> network;
   private final Map<Long, Optional<UnixDiag>> unixSockets = new HashMap<>();
   private @Nullable Set<Long> signing;
   private boolean losesEvents;
@@ -79,6 +85,7 @@ final class Scene {
     this.connections = connections;
     this.stat = proc().stat();
     this.tasks = proc().tasks();
+    this.network = NamespaceKind.NET.of(proc());
   }
 
   int pid() {
@@ -145,6 +152,18 @@ final class Scene {
 
   boolean isThread(int tid) {
     return tasks.contains(tid);
+  }
+
+  /// Whether a socket is of another network namespace than the process: made before it changed, or
+  /// given to it. Without CAP_NET_ADMIN the kernel does not say.
+  boolean isElsewhere(int socket) throws SyscallException {
+    Optional<Fd> of = FdCalls.networkNamespace(socket);
+    if (of.isEmpty() || network.isEmpty()) {
+      return false;
+    }
+    try (Fd namespace = of.get()) {
+      return !FileStat.of(namespace.number()).sameFile(network.get());
+    }
   }
 
   /// What the kernel says about a unix socket, asked once.

@@ -14,6 +14,7 @@ import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.OpenFlags;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
+import dev.jcr.parasite.procfs.MountEntry;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.procfs.ProcStat;
 import java.io.IOException;
@@ -98,11 +99,9 @@ final class Watches {
     byte[] handle = HexFormat.of().parseHex(required(fields, "f_handle"));
     int type = Integer.parseInt(required(fields, "fhandle-type"), 16);
     String number = device(device);
-    for (String line : scene.proc().text("mountinfo").lines().toList()) {
-      // 36 35 98:0 /mnt1 /mnt2 rw,noatime ...
-      String[] words = line.split(" ", -1);
-      if (words.length > 4 && words[2].equals(number)) {
-        Optional<String> path = path(unescaped(words[4]), type, handle);
+    for (MountEntry mount : MountEntry.parse(scene.proc().text("mountinfo"))) {
+      if (mount.device().equals(number)) {
+        Optional<String> path = path(mount.place(), type, handle);
         if (path.isPresent()) {
           Optional<FileStat> found = FileStat.find(path.get());
           if (found.isPresent() && found.get().inode() == inode) {
@@ -123,20 +122,6 @@ final class Watches {
   /// As mountinfo has it.
   static String device(long number) {
     return (number >>> 20) + ":" + (number & 0xfffff);
-  }
-
-  /// Blanks and their like are \040 in mountinfo.
-  static String unescaped(String path) {
-    StringBuilder text = new StringBuilder();
-    for (int i = 0; i < path.length(); i++) {
-      if (path.charAt(i) == '\\' && i + 3 < path.length()) {
-        text.append((char) Integer.parseInt(path.substring(i + 1, i + 4), 8));
-        i += 3;
-      } else {
-        text.append(path.charAt(i));
-      }
-    }
-    return text.toString();
   }
 
   private static Optional<String> path(String mount, int type, byte[] handle) {

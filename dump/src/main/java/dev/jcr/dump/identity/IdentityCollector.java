@@ -89,6 +89,7 @@ public final class IdentityCollector {
     proc.optionalText("autogroup")
         .ifPresent(text -> identity.setAutogroupNice(autogroupNice(text)));
     proc.optionalText("cgroup").ifPresent(text -> text.lines().forEach(identity::addCgroups));
+    identity.addAllNamespaces(NamespaceCollector.collect(proc));
     for (int resource = 0; resource < RESOURCES; resource++) {
       identity.addLimits(
           ResourceLimit.newBuilder()

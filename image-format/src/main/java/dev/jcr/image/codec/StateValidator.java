@@ -16,6 +16,7 @@ import dev.jcr.image.v1.Arch;
 import dev.jcr.image.v1.Clocks;
 import dev.jcr.image.v1.Host;
 import dev.jcr.image.v1.Identity;
+import dev.jcr.image.v1.Namespace;
 import dev.jcr.image.v1.Pagemap;
 import dev.jcr.image.v1.PendingSignal;
 import dev.jcr.image.v1.ProcessState;
@@ -141,6 +142,16 @@ public final class StateValidator {
                   && (exited || (zombie.getStatus() >>> 8 == 0 && zombie.getStatus() <= 64)),
               "status is none");
           that(zombie.getComm().size() < 16 && !Rules.hasNul(zombie.getComm()), "comm is none");
+        });
+    Ascending kinds = new Ascending(1);
+    each(
+        "namespaces",
+        identity.getNamespacesList(),
+        namespace -> {
+          kinds.next("kind", namespace.getKindValue());
+          that(namespace.getKind() != Namespace.Kind.UNRECOGNIZED, "kind is unknown");
+          that(isDirectory(namespace.getPath()), "path is not absolute");
+          that(namespace.getInode() != 0 || !namespace.getPath().isEmpty(), "inode is missing");
         });
     Ascending resources = new Ascending(0);
     each(

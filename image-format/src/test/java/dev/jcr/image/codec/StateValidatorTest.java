@@ -10,6 +10,7 @@ import dev.jcr.image.v1.Clocks;
 import dev.jcr.image.v1.Description;
 import dev.jcr.image.v1.InetSocket;
 import dev.jcr.image.v1.MessageQueue;
+import dev.jcr.image.v1.Namespace;
 import dev.jcr.image.v1.NumaPolicy;
 import dev.jcr.image.v1.PageKind;
 import dev.jcr.image.v1.PageRun;
@@ -30,6 +31,10 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 class StateValidatorTest {
   private static final Pagemap EMPTY = Pagemap.newBuilder().setPageSize(4096).build();
+
+  private static Namespace.Builder net() {
+    return Namespace.newBuilder().setKind(Namespace.Kind.KIND_NET);
+  }
 
   private static Arguments refused(String problem, Consumer<ProcessState.Builder> change) {
     return Arguments.of(problem, change);
@@ -222,6 +227,26 @@ class StateValidatorTest {
             s -> s.getThreadsBuilder(0).getSchedulingBuilder().getClampBuilder().setMaximum(1025)),
         refused(
             "identity.autogroup_nice is beyond", s -> s.getIdentityBuilder().setAutogroupNice(20)),
+        refused(
+            "identity.namespaces[0].kind is out of order",
+            s -> s.getIdentityBuilder().addNamespaces(Namespace.newBuilder().setInode(5))),
+        refused(
+            "identity.namespaces[0].kind is unknown",
+            s ->
+                s.getIdentityBuilder()
+                    .addNamespaces(Namespace.newBuilder().setKindValue(77).setInode(5))),
+        refused(
+            "identity.namespaces[1].kind is out of order or there twice",
+            s ->
+                s.getIdentityBuilder()
+                    .addNamespaces(net().setInode(5))
+                    .addNamespaces(net().setInode(6))),
+        refused(
+            "identity.namespaces[0].path is not absolute",
+            s -> s.getIdentityBuilder().addNamespaces(net().setInode(5).setPath("run/netns/a"))),
+        refused(
+            "identity.namespaces[0].inode is missing",
+            s -> s.getIdentityBuilder().addNamespaces(net())),
         refused("memory.brk is not", s -> s.getMemoryBuilder().setBrk(1)),
         refused(
             "memory.auxv is not",

@@ -11,6 +11,9 @@ import java.util.Optional;
 public final class FdCalls {
   private static final int SOCKADDR_MAX = 128;
 
+  /// `<linux/sockios.h>`.
+  private static final int SIOCGSKNS = 0x894c;
+
   private FdCalls() {}
 
   /// fcntl(2) with a number as argument; result or negated errno.
@@ -148,6 +151,13 @@ public final class FdCalls {
       Kernel.call("ask the file system of fd " + fd, Syscall.FSTATFS, fd, statfs.address());
       return statfs.get(ValueLayout.JAVA_LONG, 0);
     }
+  }
+
+  /// SIOCGSKNS: the network namespace of a socket; empty where the kernel does not say (it needs
+  /// CAP_NET_ADMIN in there).
+  public static Optional<Fd> networkNamespace(int socket) {
+    long result = Kernel.raw(Syscall.IOCTL, socket, SIOCGSKNS, 0);
+    return Kernel.isError(result) ? Optional.empty() : Optional.of(new Fd((int) result));
   }
 
   /// kcmp(2) `KCMP_FILE`: 0 when both descriptors share one open file description, else -1 or 1 by
