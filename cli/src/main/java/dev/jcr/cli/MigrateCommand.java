@@ -60,7 +60,8 @@ final class MigrateCommand implements Callable<Integer> {
       paramLabel = "MS",
       defaultValue = "50",
       description =
-          "Stop the process when the rest of its memory is expected to take no longer than this"
+          "Stop the process when it is expected to stand still no longer than this; where the move"
+              + " takes that long by itself, when the rest of its memory does not"
               + " (default: ${DEFAULT-VALUE}).")
   private long maxDowntime;
 

@@ -3,7 +3,6 @@ package dev.jcr.restore;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.codec.ImageReader;
 import dev.jcr.image.pages.PageStore;
-import dev.jcr.image.pages.PageStore.Piece;
 import dev.jcr.image.pages.Ranges;
 import dev.jcr.image.v1.PageKind;
 import dev.jcr.image.v1.ProcessState;
@@ -224,9 +223,7 @@ public final class Staging implements AutoCloseable {
     PageFiller filler = new PageFiller(store, stub.memory());
     Ranges now = new Ranges();
     for (Ranges ranges : mapped.values()) {
-      List<Piece> pieces = filler.newest(ranges);
-      filler.fill(pieces, List.of());
-      filler.verify(pieces, List.of());
+      filler.fillProven(filler.newest(ranges));
     }
     for (Ranges part : ordered()) {
       known.and(part).forEach(now::add);

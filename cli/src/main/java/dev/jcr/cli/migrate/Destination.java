@@ -41,6 +41,7 @@ import java.util.concurrent.FutureTask;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
@@ -78,6 +79,7 @@ public final class Destination implements AutoCloseable {
   private final Map<String, Held> held = new ConcurrentHashMap<>();
   private final Semaphore places = new Semaphore(MOST_CONNECTIONS);
   private final CompletableFuture<Integer> port = new CompletableFuture<>();
+  private final AtomicLong rebuilding = new AtomicLong();
   private @Nullable SSLServerSocket server;
 
   /// A process that waits, or is waited for.
@@ -219,7 +221,7 @@ public final class Destination implements AutoCloseable {
       listening.bind(address);
       port.complete(listening.getLocalPort());
       log.accept("listening on " + listening.getLocalSocketAddress());
-      Thread.ofPlatform().daemon().name("jcr-warm-up").start(WarmUp::run);
+      Thread.ofPlatform().daemon().name("jcr-warm-up").start(() -> rebuilding.set(WarmUp.run()));
       while (true) {
         Socket socket = listening.accept();
         if (!places.tryAcquire()) {
@@ -325,14 +327,20 @@ public final class Destination implements AutoCloseable {
     Staging staging = stage(outline);
     try {
       journal.with("pid", outline.getIdentity().getPid()).set("receiving");
-      link.send(Kind.ACCEPT, "");
+      link.send(Kind.ACCEPT, Long.toString(rebuilding.get()));
       socket.setSoTimeout(ROUND_MILLIS);
       int round = 0;
+      FutureTask<Boolean> durable = new FutureTask<>(() -> true);
+      durable.run();
       Message message = link.receive();
       while (message.kind() == Kind.ROUND) {
         Path image = images.resolve(Integer.toString(++round));
-        ImageStream.read(link.in(), image, true);
+        var _ = ImageStream.receive(link.in(), image);
+        // While it goes to the disk the next round arrives, but no more than that.
+        FutureTask<Boolean> before = durable;
+        durable = sync(image);
         staging = stage(staging, image);
+        await(before);
         link.send(Kind.GOT, "");
         message = link.receive();
       }
@@ -346,7 +354,7 @@ public final class Destination implements AutoCloseable {
       long began = System.nanoTime();
       Path last = images.resolve(Integer.toString(++round));
       // The process stands still: it is rebuilt while the disk does its work.
-      var manifest = ImageStream.read(link.in(), last, false);
+      var manifest = ImageStream.receive(link.in(), last);
       if (manifest.getPid() != outline.getIdentity().getPid()) {
         throw Link.strange("an image of another process");
       }
@@ -356,7 +364,7 @@ public final class Destination implements AutoCloseable {
       Staging filled = staging;
       staging = null;
       RemoteBlocks remote = postcopy ? new RemoteBlocks(link, id) : null;
-      Held process = prepare(id, journal, last, filled, remote);
+      Held process = prepare(id, journal, last, durable, filled, remote);
       String timings = await(process.prepared);
       done = true;
       link.send(
@@ -405,23 +413,19 @@ public final class Destination implements AutoCloseable {
   /// Rebuilds the process on a thread of its own, which then waits for the decision, even if the
   /// connection is lost.
   ///
+  /// @param before done when everything that the image continues is on the disk
   /// @param staging closed here
   /// @param remote with post-copy: who has the rest
   private Held prepare(
       String id,
       Journal journal,
       Path image,
+      Future<Boolean> before,
       @Nullable Staging staging,
       @Nullable RemoteBlocks remote) {
     Held process = new Held(remote);
     held.put(id, process);
-    FutureTask<Boolean> durable =
-        new FutureTask<>(() -> {
-          ImageStream.sync(image);
-          return true;
-        });
-    Thread.ofPlatform().daemon().name("jcr-sync").start(durable);
-    RestoreGate gate = new Gate(journal, durable, process);
+    RestoreGate gate = new Gate(journal, List.of(before, sync(image)), process);
     Thread.ofPlatform()
         .daemon()
         .name("jcr-prepare")
@@ -462,15 +466,28 @@ public final class Destination implements AutoCloseable {
     return process;
   }
 
+  /// Sees to it that an image is on the disk, on a thread of its own.
+  private static FutureTask<Boolean> sync(Path image) {
+    FutureTask<Boolean> durable =
+        new FutureTask<>(() -> {
+          ImageStream.sync(image);
+          return true;
+        });
+    Thread.ofPlatform().daemon().name("jcr-sync").start(durable);
+    return durable;
+  }
+
   /// The decision is the source's; the journal says how far it was followed.
-  private record Gate(Journal journal, Future<Boolean> durable, Held process)
+  private record Gate(Journal journal, List<Future<Boolean>> durable, Held process)
       implements RestoreGate {
     @Override
     public boolean mayRun(int pid, List<RestoredProcess.Timing> timings)
         throws CheckpointException {
       boolean again = journal.state().equals("decided");
       journal.with("pid", pid).with("start_time", startTime(pid));
-      await(durable);
+      for (Future<Boolean> each : durable) {
+        await(each);
+      }
       set(again ? "decided" : "prepared");
       process.prepared.complete(timings.toString());
       return await(process.decision);
@@ -734,6 +751,7 @@ public final class Destination implements AutoCloseable {
             id,
             journal,
             migration.resolve(journal.get("image")),
+            CompletableFuture.completedFuture(true),
             null,
             isPostcopy(journal) ? new RemoteBlocks(link, id) : null);
     await(process.prepared);

@@ -39,6 +39,7 @@ import java.security.SecureRandom;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import javax.net.ssl.SSLException;
 import javax.net.ssl.SSLSocket;
@@ -62,14 +63,14 @@ public final class Source {
   private static final int CONNECT_MILLIS = 10_000;
   private static final int ANSWER_MILLIS = 120_000;
   private static final int ID_BYTES = 16;
-  private static final int NO_PROGRESS_ROUNDS = 4;
 
   private Source() {}
 
   /// What to move and how.
   ///
   /// @param folder journals
-  /// @param maxDowntimeMillis the last round begins when its memory is expected to take no longer
+  /// @param maxDowntimeMillis the process is stopped when it is expected to stand still no longer
+  ///   ([Convergence])
   /// @param maxRounds rounds of memory before that; when they did not get small enough by then, the
   ///   migration is given up, or the rest follows the process
   /// @param postcopy the process runs there before all its memory is there; with `maxRounds` 0
@@ -147,7 +148,7 @@ public final class Source {
     byte[] raw = new byte[ID_BYTES];
     new SecureRandom().nextBytes(raw);
     String id = HexFormat.of().formatHex(raw);
-    WarmUp.source();
+    long stop = WarmUp.source();
     ProcessState outline = Outline.of(pid);
     Path out = options.folder().resolve("out");
     try {
@@ -159,6 +160,7 @@ public final class Source {
         if (!lock.isValid()) {
           throw new IOException("lock of " + file);
         }
+        long began = System.nanoTime();
         journal
             .with("pid", pid)
             .with("start_time", Destination.startTime(pid))
@@ -167,7 +169,8 @@ public final class Source {
             .with("port", options.address().getPort())
             .with("postcopy", options.postcopy())
             .set("sending");
-        return send(options, credentials, listener, id, raw, outline, journal);
+        long base = stop + System.nanoTime() - began;
+        return send(options, credentials, listener, id, raw, outline, journal, base);
       }
     } catch (IOException e) {
       throw new CheckpointException(
@@ -189,7 +192,8 @@ public final class Source {
       String id,
       byte[] raw,
       ProcessState outline,
-      Journal journal)
+      Journal journal,
+      long base)
       throws CheckpointException, IOException {
     try (SSLSocket socket = connect(credentials, options.address())) {
       Counted counted = new Counted(socket.getOutputStream(), options.bytesPerSecond());
@@ -198,9 +202,10 @@ public final class Source {
       ByteBuffer hello = ByteBuffer.allocate(4 + ID_BYTES + 8 + known.length);
       hello.putInt(Link.VERSION).put(raw).putLong(space(options.pid())).put(known);
       link.send(Kind.HELLO, hello.array());
-      link.expect(Kind.ACCEPT);
+      String there = link.expect(Kind.ACCEPT).text();
       listener.event("accepted", "id", id);
-      return new Sending(options, listener, id, journal, link, counted).run();
+      long whole = base + (there.matches("[0-9]{1,12}") ? Long.parseLong(there) : 0);
+      return new Sending(options, listener, id, journal, link, counted, whole).run();
     } catch (CheckpointException | RuntimeException | Error e) {
       if (journal.state().equals("sending")) {
         journal.with("told", false).set("aborted");
@@ -291,6 +296,7 @@ public final class Source {
     private final Journal journal;
     private final Link link;
     private final Counted counted;
+    private final long base;
     private String prepared = "";
     private @Nullable IOException failure;
     private @Nullable PageGiver giver;
@@ -308,7 +314,9 @@ public final class Source {
         String id,
         Journal journal,
         Link link,
-        Counted counted) {
+        Counted counted,
+        long base) {
+      this.base = base;
       this.options = options;
       this.listener = listener;
       this.id = id;
@@ -322,10 +330,10 @@ public final class Source {
       int pageSize = host.getPageSize();
       boolean ahead = options.maxRounds() > 0 || !options.postcopy();
       try (MemoryRounds rounds = ahead ? MemoryRounds.begin(options.pid(), host.clone()) : null) {
+        Convergence convergence =
+            new Convergence(TimeUnit.MILLISECONDS.toNanos(options.maxDowntimeMillis()), base);
         Manifest previous = null;
         int round = 0;
-        long smallest = Long.MAX_VALUE;
-        int noProgress = 0;
         while (rounds != null) {
           round++;
           long began = System.nanoTime();
@@ -339,8 +347,7 @@ public final class Source {
           long nanos = System.nanoTime() - began;
           long bytes = counted.bytes - bytesBefore;
           Statistics statistics = previous.getCreation().getStatistics();
-          // What was written during this round is the next one's; its time is in proportion.
-          long predicted = nanos / 1_000_000;
+          convergence.round(statistics.getPagesWritten(), nanos);
           listener.event(
               "round",
               "round",
@@ -351,14 +358,14 @@ public final class Source {
               Long.toString(bytes),
               "ms",
               Long.toString(nanos / 1_000_000),
+              "memory_ms",
+              Long.toString(convergence.memory() / 1_000_000),
               "expected_ms",
-              Long.toString(predicted));
-          if (round > 1 && predicted <= options.maxDowntimeMillis()) {
+              Long.toString(convergence.expected() / 1_000_000));
+          if (convergence.isSmallEnough()) {
             break;
           }
-          noProgress = bytes < smallest * 9 / 10 ? 0 : noProgress + 1;
-          smallest = Math.min(smallest, bytes);
-          if (round == options.maxRounds() || noProgress == NO_PROGRESS_ROUNDS) {
+          if (round == options.maxRounds() || convergence.isStuck()) {
             if (options.postcopy()) {
               break;
             }
@@ -367,7 +374,11 @@ public final class Source {
                 Outcome.FAILED,
                 "cannot migrate process %d: it writes memory as fast as it is sent: %d rounds, the last of %d KiB in %d ms; allow more with --max-downtime %d"
                     .formatted(
-                        options.pid(), round, bytes >> 10, nanos / 1_000_000, predicted * 2));
+                        options.pid(),
+                        round,
+                        bytes >> 10,
+                        nanos / 1_000_000,
+                        convergence.expected() / 500_000));
           }
         }
         link.send(Kind.FINAL, options.postcopy() ? Link.POSTCOPY : "");

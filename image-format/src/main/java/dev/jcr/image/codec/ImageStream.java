@@ -107,7 +107,23 @@ public final class ImageStream {
     }
   }
 
-  /// Waits until an image that [#read] made without `durable` is on the disk.
+  /// Receives an image of which only the frame and the manifest are checked here: everything else
+  /// is checked where it is used, by [ImageReader] and [dev.jcr.image.pages.PageReader]. For
+  /// somebody who uses all of it at once, and cannot wait for it to be read twice.
+  ///
+  /// @param directory as for [ImageWriter#create]
+  /// @return its manifest; the folder is not on the disk before [#sync]
+  /// @throws CheckpointException as [#read]
+  public static Manifest receive(InputStream in, Path directory) throws CheckpointException {
+    try (ImageFolder folder = ImageFolder.create(directory, false)) {
+      receive(new DataInputStream(in), folder);
+      Manifest manifest = ImageReader.manifest(folder.temporary());
+      folder.publish();
+      return manifest;
+    }
+  }
+
+  /// Waits until an image that [#receive] made, or [#read] without `durable`, is on the disk.
   public static void sync(Path image) throws CheckpointException {
     ImageFolder.sync(image);
   }

@@ -50,9 +50,10 @@ public final class PageFiller {
     this.memory = memory;
   }
 
+  /// The second buffer is as long as the first.
   @FunctionalInterface
   private interface ChunkWork {
-    void run(Piece piece, ByteBuffer buffer) throws CheckpointException;
+    void run(Piece piece, ByteBuffer buffer, ByteBuffer second) throws CheckpointException;
   }
 
   /// Stored pages of the address space that are not in `done`.
@@ -84,12 +85,13 @@ public final class PageFiller {
     forEachChunk(
         pieces.getOrDefault(false, List.of()),
         THREADS,
-        (piece, buffer) -> {
+        (piece, buffer, _) -> {
           content(piece, buffer);
           transfer(piece, MemorySegment.ofBuffer(buffer.clear()), false);
         });
-    ByteBuffer buffer = ByteBuffer.allocateDirect(PageWriter.CHUNK_BYTES);
-    for (Piece piece : pieces.getOrDefault(true, List.of())) {
+    List<Piece> forced = pieces.getOrDefault(true, List.of());
+    ByteBuffer buffer = ByteBuffer.allocateDirect(longest(forced));
+    for (Piece piece : forced) {
       content(piece, buffer);
       MemorySegment data = MemorySegment.ofBuffer(buffer.clear());
       long offset = 0;
@@ -99,6 +101,35 @@ public final class PageFiller {
         offset += length;
       }
     }
+  }
+
+  /// Writes stored pages of ordinary memory and reads them back at once, while their chunk is at
+  /// hand. A piece must not cover another: which holds for those of one image.
+  public void fillProven(List<Piece> wanted) throws CheckpointException {
+    forEachChunk(
+        wanted,
+        THREADS,
+        (piece, buffer, second) -> {
+          content(piece, buffer);
+          transfer(piece, MemorySegment.ofBuffer(buffer.clear()), false);
+          transfer(piece, MemorySegment.ofBuffer(second.clear()), true);
+          compare(piece, buffer, second);
+        });
+  }
+
+  private void compare(Piece piece, ByteBuffer wanted, ByteBuffer found)
+      throws CheckpointException {
+    int length = bytes(piece);
+    if (wanted.clear().limit(length).mismatch(found.clear().limit(length)) >= 0) {
+      throw different(piece.slices().getFirst().start());
+    }
+  }
+
+  private static int longest(List<Piece> pieces) {
+    return pieces.stream()
+        .mapToInt(piece -> piece.reader().contentLength(piece.chunk().chunk()))
+        .max()
+        .orElse(0);
   }
 
   /// By whether they touch a mapping that is `special`.
@@ -204,7 +235,7 @@ public final class PageFiller {
     forEachChunk(
         store.pieces(object.getId()),
         THREADS,
-        (piece, buffer) -> {
+        (piece, buffer, _) -> {
           content(piece, buffer);
           MemorySegment data = MemorySegment.ofBuffer(buffer.clear());
           long offset = 0;
@@ -264,7 +295,7 @@ public final class PageFiller {
     forEachChunk(
         pieces,
         threads,
-        (piece, buffer) -> {
+        (piece, buffer, second) -> {
           int chunk = piece.chunk().chunk();
           transfer(piece, MemorySegment.ofBuffer(buffer.clear()), true);
           if (piece.isWhole()) {
@@ -276,13 +307,8 @@ public final class PageFiller {
             return;
           }
           // The checksum covers pages that a newer image replaced, too.
-          ByteBuffer wanted = ByteBuffer.allocateDirect(PageWriter.CHUNK_BYTES);
-          piece.reader().read(chunk, wanted);
-          pack(piece, wanted);
-          int length = bytes(piece);
-          if (wanted.clear().limit(length).mismatch(buffer.clear().limit(length)) >= 0) {
-            throw different(piece.slices().getFirst().start());
-          }
+          content(piece, second);
+          compare(piece, second, buffer);
         });
   }
 
@@ -335,16 +361,21 @@ public final class PageFiller {
   /// @param threads at most so many, the calling one among them
   private static void forEachChunk(List<Piece> chunks, int threads, ChunkWork work)
       throws CheckpointException {
+    if (chunks.isEmpty()) {
+      return;
+    }
     AtomicInteger next = new AtomicInteger();
     AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
+    int size = longest(chunks);
     Runnable body =
         () -> {
           try {
-            ByteBuffer buffer = ByteBuffer.allocateDirect(PageWriter.CHUNK_BYTES);
+            ByteBuffer buffer = ByteBuffer.allocateDirect(size);
+            ByteBuffer second = ByteBuffer.allocateDirect(size);
             for (int i = next.getAndIncrement();
                 i < chunks.size() && failure.get() == null;
                 i = next.getAndIncrement()) {
-              work.run(chunks.get(i), buffer);
+              work.run(chunks.get(i), buffer, second);
             }
           } catch (CheckpointException | RuntimeException | Error e) {
             failure.compareAndSet(null, e);

@@ -1,0 +1,64 @@
+package dev.jcr.cli.migrate;
+
+/// Knows when another round of memory is not worth it: what the process is going to write during
+/// the next one is what is left for the time it stands still. Times are nanoseconds.
+///
+/// A round takes a while however little it sends, so the rate at which memory passes is that of the
+/// round that did best, and what is written is counted by time, not by the pages of a round.
+final class Convergence {
+  private static final int NO_PROGRESS_ROUNDS = 4;
+
+  private final long most;
+  private final long base;
+  private long rounds;
+  private long before;
+  private double pagesPerNano;
+  private double left;
+  private double smallest = Double.MAX_VALUE;
+  private int noProgress;
+
+  /// @param most how long the process may stand still
+  /// @param base what the move takes without any memory, or 0
+  Convergence(long most, long base) {
+    this.most = most;
+    this.base = base;
+  }
+
+  /// A round of `pages` took `nanos`.
+  void round(long pages, long nanos) {
+    rounds++;
+    long time = Math.max(1, nanos);
+    pagesPerNano = Math.max(pagesPerNano, pages / (double) time);
+    // The first round sends what there is; the pages of each later one were written during the one
+    // before it.
+    double writing = rounds == 1 ? pages : pages / (double) before * time;
+    left = pagesPerNano == 0 ? 0 : writing / pagesPerNano;
+    before = time;
+    if (rounds > 1) {
+      noProgress = left < smallest * 0.9 ? 0 : noProgress + 1;
+      smallest = Math.min(smallest, left);
+    }
+  }
+
+  /// Time that the rest of the memory is expected to take.
+  long memory() {
+    return (long) left;
+  }
+
+  /// Time that the process is expected to stand still.
+  long expected() {
+    return base + memory();
+  }
+
+  /// Whether the process may be stopped now. When rounds make no difference any more, what is left
+  /// is not their fault, and only the memory counts.
+  boolean isSmallEnough() {
+    return rounds > 1 && (expected() <= most || (isStuck() && memory() <= most));
+  }
+
+  /// Whether the rounds have stopped to get shorter.
+  boolean isStuck() {
+    return noProgress >= NO_PROGRESS_ROUNDS
+        || (noProgress > 0 && memory() <= most && memory() <= base / 4);
+  }
+}
