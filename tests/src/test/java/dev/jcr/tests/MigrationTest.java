@@ -134,27 +134,101 @@ class MigrationTest {
   }
 
   /// Time stopped and bytes sent by size of memory, at about 50 MiB/s of written pages (13 in a
-  /// millisecond).
+  /// millisecond): medians of three moves each, or of `-Djcr.moves=N`; `-Djcr.sizes=64,256` for
+  /// other sizes in MiB. The time of post-copy is that until the first instruction at the
+  /// destination.
   @Tag("bench")
-  @Timeout(1200)
+  @Timeout(7200)
   @ParameterizedTest
   @ValueSource(strings = {"none", "zstd:1"})
   void timesByMemory(String compression) throws Exception {
+    int moves = Integer.getInteger("jcr.moves", 3);
+    StringBuilder table =
+        new StringBuilder(
+            """
+            | --compress %s | pre-copy: stopped | rounds | sent / memory | post-copy: first instruction | sent / memory |
+            | --- | --- | --- | --- | --- | --- |
+            """
+                .formatted(compression));
     try (Hosts hosts = new Hosts()) {
       hosts.b.serve();
       int pid = PID;
-      for (int mebibytes : new int[] {16, 64, 256, 1024}) {
-        Path target = target(hosts, "target" + mebibytes);
-        pid += 1000;
-        hosts.a.start(target, pid, "dirty", Integer.toString(mebibytes), "13");
-        await(target.resolve("ready"));
-        Command.Result result =
-            migrate(hosts.a, hosts.b, pid + 1, "--max-downtime", "1000", "--compress", compression);
-        System.out.printf(
-            "%s, %d MiB: exit code %d\n%s%s\n",
-            compression, mebibytes, result.exitCode(), result.out(), result.err());
-        expectPass(target);
+      for (String size : System.getProperty("jcr.sizes", "64,256,1024,4096").split(",")) {
+        Series before = new Series(Double.parseDouble(size));
+        Series after = new Series(Double.parseDouble(size));
+        for (int move = 0; move < 2 * moves; move++) {
+          Path target = target(hosts, "target" + pid);
+          hosts.a.start(target, pid, "dirty", size, "13");
+          await(target.resolve("ready"));
+          List<String> more = new ArrayList<>(List.of("--compress", compression));
+          if (move % 2 == 1) {
+            more.add("--postcopy");
+          }
+          Command.Result result = migrate(hosts.a, hosts.b, pid + 1, more.toArray(String[]::new));
+          (move % 2 == 0 ? before : after).add(result);
+          System.out.printf(
+              "%s, %s MiB: exit code %d\n%s%s\n",
+              compression, size, result.exitCode(), result.out(), result.err());
+          expectPass(target);
+          Target.delete(target);
+          pid += 100;
+        }
+        table.append(
+            "| %s MiB | %s | %s | %s | %s | %s |\n"
+                .formatted(
+                    size,
+                    before.stopped(),
+                    before.rounds(),
+                    before.sent(),
+                    after.stopped(),
+                    after.sent()));
       }
+    }
+    System.out.println(table);
+  }
+
+  /// Moves of a process of so many MiB.
+  private static final class Series {
+    private final double mebibytes;
+    private final List<Double> millis = new ArrayList<>();
+    private final List<Double> rounds = new ArrayList<>();
+    private final List<Double> sent = new ArrayList<>();
+    private int refused;
+
+    Series(double mebibytes) {
+      this.mebibytes = mebibytes;
+    }
+
+    void add(Command.Result result) {
+      if (result.exitCode() != 0) {
+        refused++;
+        return;
+      }
+      millis.add(downtimeMicros(result) / 1000.0);
+      String done =
+          result.out().lines().filter(line -> line.contains("\"done\"")).toList().getLast();
+      rounds.add(Double.parseDouble(done.replaceFirst(".*\"rounds\":([0-9]+).*", "$1")));
+      double bytes = Double.parseDouble(done.replaceFirst(".*\"bytes\":([0-9]+).*", "$1"));
+      sent.add(bytes / (mebibytes * (1 << 20)));
+    }
+
+    private static double median(List<Double> values) {
+      return values.stream().sorted().toList().get(values.size() / 2);
+    }
+
+    String stopped() {
+      String refusals = refused == 0 ? "" : ", %d refused".formatted(refused);
+      return millis.isEmpty()
+          ? "refused"
+          : "%.0f ms (most %.0f)%s".formatted(median(millis), Collections.max(millis), refusals);
+    }
+
+    String rounds() {
+      return rounds.isEmpty() ? "-" : "%.0f".formatted(median(rounds));
+    }
+
+    String sent() {
+      return sent.isEmpty() ? "-" : "%.2f".formatted(median(sent));
     }
   }
 
