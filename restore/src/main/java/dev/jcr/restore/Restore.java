@@ -70,7 +70,8 @@ public final class Restore {
       @Nullable RemoteMemory remote)
       throws CheckpointException {
     long begin = System.nanoTime();
-    ImageReader image = ImageReader.open(options.directory());
+    ImageReader image =
+        staging == null ? ImageReader.open(options.directory()) : staging.last(options.directory());
     boolean taken = false;
     try {
       if (remote == null) {

@@ -2,6 +2,7 @@ package dev.jcr.restore;
 
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.codec.ImageReader;
+import dev.jcr.image.codec.ImageSeries;
 import dev.jcr.image.pages.PageStore;
 import dev.jcr.image.pages.Ranges;
 import dev.jcr.image.v1.PageKind;
@@ -50,6 +51,7 @@ public final class Staging implements AutoCloseable {
   private final TracerThread thread;
   private final Stub stub;
 
+  private final ImageSeries series = new ImageSeries();
   private final Map<Like, Ranges> mapped;
 
   private Ranges staged = new Ranges();
@@ -193,9 +195,14 @@ public final class Staging implements AutoCloseable {
 
   /// The next image is here, which continues the last one. Its pages are put into place and proven.
   public void stage(Path image) throws CheckpointException {
-    try (PageStore store = ImageReader.pages(image)) {
-      stage(store);
-    }
+    stage(series.next(image));
+  }
+
+  /// The last image, for [#run].
+  ///
+  /// @return the caller's to close
+  ImageReader last(Path image) throws CheckpointException {
+    return series.last(image);
   }
 
   private void stage(PageStore store) throws CheckpointException {
@@ -296,6 +303,7 @@ public final class Staging implements AutoCloseable {
   /// Ends the stub, if it is still there.
   @Override
   public void close() throws CheckpointException {
+    series.close();
     try {
       stub.memory().close();
       if (!handedOver) {

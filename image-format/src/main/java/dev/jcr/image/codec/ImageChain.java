@@ -95,7 +95,8 @@ final class ImageChain {
     return manifest;
   }
 
-  private static PageReader layer(Path folder, Manifest manifest) throws CheckpointException {
+  /// The pages of one image.
+  static PageReader layer(Path folder, Manifest manifest) throws CheckpointException {
     int parts = manifest.getPartsCount();
     Pagemap pagemap = pagemap(folder, manifest);
     Part pagesPart = manifest.getParts(parts - 1);

@@ -51,6 +51,15 @@ public final class ImageReader implements AutoCloseable {
   /// @throws CheckpointException of outcome IMAGE: missing, damaged, another version, or a state no
   ///   process can have; of outcome PERMISSION: may not be read
   public static ImageReader open(Path directory) throws CheckpointException {
+    return open(directory, ImageChain::open);
+  }
+
+  /// Who opens the memory of an image.
+  interface Opener {
+    PageStore open(Path directory, Manifest manifest) throws CheckpointException;
+  }
+
+  static ImageReader open(Path directory, Opener opener) throws CheckpointException {
     if (!Files.isDirectory(directory)) {
       throw new CheckpointException(
           Outcome.IMAGE,
@@ -78,7 +87,7 @@ public final class ImageReader implements AutoCloseable {
             ImageFormat.MAX_STATE,
             ProcessState.getDescriptor(),
             ProcessState.parser());
-    PageStore pages = ImageChain.open(directory, manifest);
+    PageStore pages = opener.open(directory, manifest);
     try {
       String stateFile = directory.resolve(ImageFormat.STATE).toString();
       StateValidator.check(stateFile, state, pages.effective());
@@ -110,13 +119,6 @@ public final class ImageReader implements AutoCloseable {
   /// Whether it is the image of a pre-dump.
   static boolean isMemoryOnly(Manifest manifest) {
     return manifest.getPartsCount() == ImageFormat.MEMORY_PARTS.size();
-  }
-
-  /// Only the memory of an image, which may be one of a pre-dump.
-  ///
-  /// @throws CheckpointException as [#open]
-  public static PageStore pages(Path directory) throws CheckpointException {
-    return ImageChain.open(directory, manifest(directory));
   }
 
   /// The folder as it was given.

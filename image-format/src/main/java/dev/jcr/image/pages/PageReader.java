@@ -7,12 +7,17 @@ import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.Errnos;
 import dev.jcr.image.v1.Compression;
 import dev.jcr.image.v1.PageChunk;
+import dev.jcr.image.v1.PageKind;
+import dev.jcr.image.v1.PageRun;
+import dev.jcr.image.v1.PageSpace;
 import dev.jcr.image.v1.Pagemap;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Path;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
@@ -26,6 +31,7 @@ import org.jspecify.annotations.Nullable;
 /// SIGBUS.
 public final class PageReader implements AutoCloseable {
   private static final int THREADS = 2;
+  private static final Ranges NOTHING = new Ranges();
 
   /// Below this many chunks a second thread costs more than it saves.
   private static final int FEW_CHUNKS = 8;
@@ -34,6 +40,7 @@ public final class PageReader implements AutoCloseable {
   private final Path path;
   private final Pagemap map;
   private final List<ChunkRuns> layout;
+  private final Map<Integer, Ranges> parents;
   private final int longestStored;
   private final int longestContent;
   private final ConcurrentLinkedQueue<Scratch> scratches = new ConcurrentLinkedQueue<>();
@@ -54,6 +61,7 @@ public final class PageReader implements AutoCloseable {
       throw Errnos.failure(Outcome.IMAGE, "read", path, e, "copy the image again");
     }
     this.layout = PagemapLayout.of(pagemapObject, map, size);
+    this.parents = parents(map);
     this.longestStored =
         map.getChunksList().stream().mapToInt(PageChunk::getStoredLength).max().orElse(0);
     this.longestContent =
@@ -64,6 +72,27 @@ public final class PageReader implements AutoCloseable {
   /// The index that the part was opened with.
   Pagemap map() {
     return map;
+  }
+
+  /// What of a space it leaves to its parents.
+  Ranges parents(int space) {
+    return parents.getOrDefault(space, NOTHING);
+  }
+
+  private static Map<Integer, Ranges> parents(Pagemap map) {
+    Map<Integer, Ranges> parents = new HashMap<>();
+    for (PageSpace space : map.getSpacesList()) {
+      Ranges ranges = new Ranges();
+      for (PageRun run : space.getRunsList()) {
+        if (run.getKind() == PageKind.PAGE_PARENT) {
+          ranges.add(run.getStart(), run.getStart() + run.getPages() * map.getPageSize());
+        }
+      }
+      if (ranges.size() > 0) {
+        parents.put(space.getId(), ranges);
+      }
+    }
+    return parents;
   }
 
   /// Chunks and where their pages belong, by chunk index.

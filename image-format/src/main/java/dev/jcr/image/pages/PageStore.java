@@ -12,8 +12,6 @@ import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.TreeMap;
-import org.jspecify.annotations.Nullable;
 
 /// The page contents of an image whose unchanged pages are in older images: the parts "pages" of
 /// the whole chain as one. An image without a parent is a chain of one.
@@ -21,7 +19,6 @@ import org.jspecify.annotations.Nullable;
 /// Safe for any thread but for [Walk].
 public final class PageStore implements AutoCloseable {
   private final List<PageReader> layers;
-  private final List<Piece> pieces = new ArrayList<>();
   private final Pagemap effective;
 
   /// Pages of a chunk that no newer image replaces.
@@ -30,25 +27,6 @@ public final class PageStore implements AutoCloseable {
   public record Piece(PageReader reader, ChunkRuns chunk, List<Slice> slices) {
     public Piece {
       slices = List.copyOf(slices);
-    }
-
-    /// The part of it that lies in `ranges`.
-    ///
-    /// @param pageSize bytes
-    public Piece within(Ranges ranges, int pageSize) {
-      List<Slice> inside = new ArrayList<>();
-      for (Slice slice : slices) {
-        long end = slice.start + (long) slice.pages * pageSize;
-        Ranges parts = Ranges.of(slice.start, end).and(ranges);
-        for (int i = 0; i < parts.size(); i++) {
-          inside.add(
-              new Slice(
-                  parts.start(i),
-                  slice.first + (int) ((parts.start(i) - slice.start) / pageSize),
-                  (int) ((parts.end(i) - parts.start(i)) / pageSize)));
-        }
-      }
-      return new Piece(reader, chunk, inside);
     }
 
     /// Whether all pages of the chunk are of use, so that its checksum is that of the slices.
@@ -62,162 +40,103 @@ public final class PageStore implements AutoCloseable {
   /// @param first the first page's number in the chunk
   public record Slice(long start, int first, int pages) {}
 
-  private record Range(long start, long end) {}
-
-  /// Ranges by space, ascending, that come from the next older image.
-  private static final class Wanted {
-    private final Map<Integer, List<Range>> spaces = new TreeMap<>();
-
-    void add(int space, long start, long end) {
-      List<Range> ranges = spaces.computeIfAbsent(space, _ -> new ArrayList<>());
-      if (!ranges.isEmpty() && ranges.getLast().end == start) {
-        ranges.set(ranges.size() - 1, new Range(ranges.getLast().start, end));
-      } else {
-        ranges.add(new Range(start, end));
-      }
-    }
-
-    List<Range> of(int space) {
-      return spaces.getOrDefault(space, List.of());
-    }
-
-    long bytes() {
-      return spaces.values().stream()
-          .flatMap(List::stream)
-          .mapToLong(range -> range.end - range.start)
-          .sum();
-    }
-
-    boolean isEmpty() {
-      return spaces.isEmpty();
-    }
-  }
-
-  @FunctionalInterface
-  private interface Sink {
-    void range(long start, long end);
-  }
-
   /// Takes over the readers of a chain, the newest first.
   ///
   /// @param object the image, for messages
   /// @throws CheckpointException of outcome IMAGE: a page is in no image of the chain, or there are
   ///   two page sizes
   public PageStore(String object, List<PageReader> layers) throws CheckpointException {
-    this.layers = List.copyOf(layers);
-    PageReader top = layers.getFirst();
-    RunList runs = new RunList(top.pageSize());
-    Wanted wanted = null;
-    for (PageReader layer : layers) {
-      if (layer.pageSize() != top.pageSize()) {
-        throw damaged(object, "an image of its chain has another page size");
-      }
-      Wanted next = new Wanted();
-      long found = layer(layer, wanted, runs, next);
-      if (wanted != null && found != wanted.bytes()) {
-        throw damaged(object, "pages that it leaves to its parent images are not there");
-      }
-      wanted = next;
-      if (wanted.isEmpty()) {
-        break;
+    this(List.copyOf(layers), effective(object, layers));
+  }
+
+  private PageStore(List<PageReader> layers, Pagemap effective) {
+    this.layers = layers;
+    this.effective = effective;
+  }
+
+  /// The store of an image that continues this one's. Costs what the new image has, and not what
+  /// those before it have.
+  ///
+  /// @param object the new image, for messages
+  /// @param newest taken over, as is this store, which is used up; unless this throws
+  /// @throws CheckpointException as the constructor
+  public PageStore continuedBy(String object, PageReader newest) throws CheckpointException {
+    Pagemap whole = over(object, newest, effective);
+    List<PageReader> all = new ArrayList<>();
+    all.add(newest);
+    all.addAll(layers);
+    return new PageStore(List.copyOf(all), whole);
+  }
+
+  private static Pagemap effective(String object, List<PageReader> layers)
+      throws CheckpointException {
+    Pagemap whole = null;
+    for (PageReader layer : layers.reversed()) {
+      if (whole == null) {
+        for (PageSpace space : layer.map().getSpacesList()) {
+          if (layer.parents(space.getId()).size() > 0) {
+            throw damaged(object, "it leaves pages to a parent image and names none");
+          }
+        }
+        whole = layer.map();
+      } else {
+        whole = over(object, layer, whole);
       }
     }
-    if (wanted != null && !wanted.isEmpty()) {
-      throw damaged(object, "it leaves pages to a parent image and names none");
+    return whole == null ? Pagemap.getDefaultInstance() : whole;
+  }
+
+  /// What an image says, with what it leaves to its parents from below.
+  private static Pagemap over(String object, PageReader layer, Pagemap below)
+      throws CheckpointException {
+    int pageSize = layer.pageSize();
+    if (below.getPageSize() != pageSize) {
+      throw damaged(object, "an image of its chain has another page size");
     }
-    pieces.sort(
-        Comparator.comparingInt((Piece p) -> p.chunk.space())
-            .thenComparingLong(p -> p.slices.getFirst().start));
-    effective =
-        layers.size() == 1
-            ? top.map()
-            : top.map().toBuilder().clearSpaces().clearChunks().addAllSpaces(runs.build()).build();
+    RunList runs = new RunList(pageSize);
+    for (PageSpace space : layer.map().getSpacesList()) {
+      List<PageRun> older = runs(below, space.getId());
+      int at = 0;
+      for (PageRun run : space.getRunsList()) {
+        if (run.getKind() != PageKind.PAGE_PARENT) {
+          runs.add(space.getId(), run.getStart(), run.getPages(), run.getKind());
+          continue;
+        }
+        long end = run.getStart() + run.getPages() * pageSize;
+        long missing = run.getPages();
+        while (at < older.size() && end(older.get(at), pageSize) <= run.getStart()) {
+          at++;
+        }
+        for (int i = at; i < older.size() && older.get(i).getStart() < end; i++) {
+          long from = Math.max(run.getStart(), older.get(i).getStart());
+          long pages = (Math.min(end, end(older.get(i), pageSize)) - from) / pageSize;
+          runs.add(space.getId(), from, pages, older.get(i).getKind());
+          missing -= pages;
+        }
+        if (missing != 0) {
+          throw damaged(object, "pages that it leaves to its parent images are not there");
+        }
+      }
+    }
+    return layer.map().toBuilder().clearSpaces().clearChunks().addAllSpaces(runs.build()).build();
+  }
+
+  private static List<PageRun> runs(Pagemap map, int space) {
+    return map.getSpacesList().stream()
+        .filter(each -> each.getId() == space)
+        .findFirst()
+        .map(PageSpace::getRunsList)
+        .orElse(List.of());
+  }
+
+  private static long end(PageRun run, int pageSize) {
+    return run.getStart() + run.getPages() * pageSize;
   }
 
   private static CheckpointException damaged(String object, String problem) {
     return new CheckpointException(
         Outcome.IMAGE,
         "cannot read " + object + ": " + problem + "; copy the images again or dump again");
-  }
-
-  /// What one image gives: pieces, zero pages, and what is to be looked for further down. Returns
-  /// the bytes of all three.
-  ///
-  /// @param wanted null for the newest, of which everything is
-  private long layer(PageReader layer, @Nullable Wanted wanted, RunList runs, Wanted next) {
-    long[] found = {0};
-    int pageSize = layer.pageSize();
-    for (PageSpace space : layer.map().getSpacesList()) {
-      Matcher matcher = new Matcher(wanted == null ? null : wanted.of(space.getId()));
-      for (PageRun run : space.getRunsList()) {
-        if (run.getKind() == PageKind.PAGE_STORED) {
-          continue;
-        }
-        long end = run.getStart() + run.getPages() * pageSize;
-        matcher.match(
-            run.getStart(),
-            end,
-            (from, to) -> {
-              found[0] += to - from;
-              if (run.getKind() == PageKind.PAGE_PARENT) {
-                next.add(space.getId(), from, to);
-              } else {
-                runs.add(space.getId(), from, (to - from) / pageSize, run.getKind());
-              }
-            });
-      }
-    }
-    Map<Integer, Matcher> matchers = new HashMap<>();
-    for (ChunkRuns chunk : layer.layout()) {
-      Matcher matcher =
-          matchers.computeIfAbsent(
-              chunk.space(), space -> new Matcher(wanted == null ? null : wanted.of(space)));
-      List<Slice> slices = new ArrayList<>();
-      int[] page = {0};
-      for (ChunkRuns.Run run : chunk.runs()) {
-        long start = run.start();
-        matcher.match(
-            start,
-            start + (long) run.pages() * pageSize,
-            (from, to) -> {
-              found[0] += to - from;
-              runs.add(chunk.space(), from, (to - from) / pageSize, PageKind.PAGE_STORED);
-              slices.add(
-                  new Slice(
-                      from,
-                      page[0] + (int) ((from - start) / pageSize),
-                      (int) ((to - from) / pageSize)));
-            });
-        page[0] += run.pages();
-      }
-      if (!slices.isEmpty()) {
-        pieces.add(new Piece(layer, chunk, slices));
-      }
-    }
-    return found[0];
-  }
-
-  /// Cuts ascending ranges with a list of ascending ranges; null stands for everything.
-  private static final class Matcher {
-    private final @Nullable List<Range> ranges;
-    private int at;
-
-    Matcher(@Nullable List<Range> ranges) {
-      this.ranges = ranges;
-    }
-
-    void match(long start, long end, Sink sink) {
-      if (ranges == null) {
-        sink.range(start, end);
-        return;
-      }
-      while (at < ranges.size() && ranges.get(at).end <= start) {
-        at++;
-      }
-      for (int i = at; i < ranges.size() && ranges.get(i).start < end; i++) {
-        sink.range(Math.max(start, ranges.get(i).start), Math.min(end, ranges.get(i).end));
-      }
-    }
   }
 
   /// Which pages there are, with those of older images as if they were this one's. Without chunks
@@ -229,11 +148,6 @@ public final class PageStore implements AutoCloseable {
   /// What the newest image says itself, with pages left to its parent as such.
   public Pagemap newest() {
     return layers.getFirst().map();
-  }
-
-  /// Whether the newest image holds a piece itself.
-  public boolean isNewest(Piece piece) {
-    return piece.reader == layers.getFirst();
   }
 
   /// Bytes of one page.
@@ -248,7 +162,61 @@ public final class PageStore implements AutoCloseable {
 
   /// The pieces of a space, ascending by their first page.
   public List<Piece> pieces(int space) {
-    return pieces.stream().filter(piece -> piece.chunk.space() == space).toList();
+    Ranges all = new Ranges();
+    for (PageRun run : runs(effective, space)) {
+      all.add(run.getStart(), end(run, pageSize()));
+    }
+    return pieces(space, all);
+  }
+
+  /// Those that lie in `wanted`, and only the parts that do.
+  public List<Piece> pieces(int space, Ranges wanted) {
+    List<Piece> pieces = new ArrayList<>();
+    Ranges left = wanted;
+    for (PageReader layer : layers) {
+      if (left.size() == 0) {
+        break;
+      }
+      addPieces(layer, space, left, pieces);
+      left = left.and(layer.parents(space));
+    }
+    pieces.sort(Comparator.comparingLong(piece -> piece.slices.getFirst().start));
+    return pieces;
+  }
+
+  /// Those that the newest image holds itself.
+  public List<Piece> newestPieces(int space, Ranges wanted) {
+    List<Piece> pieces = new ArrayList<>();
+    addPieces(layers.getFirst(), space, wanted, pieces);
+    return pieces;
+  }
+
+  private void addPieces(PageReader layer, int space, Ranges wanted, List<Piece> pieces) {
+    int pageSize = pageSize();
+    for (ChunkRuns chunk : layer.layout()) {
+      if (chunk.space() != space) {
+        continue;
+      }
+      List<Slice> slices = new ArrayList<>();
+      int first = 0;
+      for (ChunkRuns.Run run : chunk.runs()) {
+        long end = run.start() + (long) run.pages() * pageSize;
+        for (int i = wanted.firstEndingAfter(run.start());
+            i < wanted.size() && wanted.start(i) < end;
+            i++) {
+          long from = Math.max(run.start(), wanted.start(i));
+          slices.add(
+              new Slice(
+                  from,
+                  first + (int) ((from - run.start()) / pageSize),
+                  (int) ((Math.min(end, wanted.end(i)) - from) / pageSize)));
+        }
+        first += run.pages();
+      }
+      if (!slices.isEmpty()) {
+        pieces.add(new Piece(layer, chunk, slices));
+      }
+    }
   }
 
   /// Chunks of all images.
@@ -281,9 +249,11 @@ public final class PageStore implements AutoCloseable {
     private int at;
 
     private Walk() {
-      for (Piece piece : pieces) {
-        for (Slice slice : piece.slices) {
-          steps.add(new Step(piece, slice));
+      for (PageSpace space : effective.getSpacesList()) {
+        for (Piece piece : pieces(space.getId())) {
+          for (Slice slice : piece.slices) {
+            steps.add(new Step(piece, slice));
+          }
         }
       }
       steps.sort(

@@ -58,23 +58,12 @@ public final class PageFiller {
 
   /// Stored pages of the address space that are not in `done`.
   public List<Piece> missing(Ranges done) {
-    List<Piece> all = store.pieces(PROCESS_SPACE);
-    if (done.size() == 0) {
-      return all;
-    }
-    return within(all, Ranges.of(store.effective()).minus(done));
+    return store.pieces(PROCESS_SPACE, Ranges.of(store.effective()).minus(done));
   }
 
   /// Pages that the newest image holds itself and that lie in `ranges`.
   public List<Piece> newest(Ranges ranges) {
-    return within(store.pieces(PROCESS_SPACE).stream().filter(store::isNewest).toList(), ranges);
-  }
-
-  private List<Piece> within(List<Piece> pieces, Ranges ranges) {
-    return pieces.stream()
-        .map(piece -> piece.within(ranges, store.pageSize()))
-        .filter(piece -> !piece.slices().isEmpty())
-        .toList();
+    return store.newestPieces(PROCESS_SPACE, ranges);
   }
 
   /// Writes stored pages of the address space. Shadow stacks are written by the calling thread,
