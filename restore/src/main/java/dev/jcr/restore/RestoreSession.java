@@ -44,6 +44,7 @@ import dev.jcr.restore.lazy.RemoteMemory;
 import dev.jcr.restore.memory.AddressSpace;
 import dev.jcr.restore.memory.MappingProof;
 import dev.jcr.restore.memory.PageFiller;
+import dev.jcr.restore.process.Cgroups;
 import dev.jcr.restore.process.SignalSetter;
 import dev.jcr.restore.process.TaskMaker;
 import dev.jcr.restore.process.TimeNamespace;
@@ -320,6 +321,7 @@ final class RestoreSession implements AutoCloseable {
                     ? new ImageBlocks(image)
                     : remote.open(ranges.pages(), image.pages().pageSize()),
                 image.digest());
+        server.note().ifPresent(notes::add);
         userfault = null;
         prctl(state.getIdentity().getThpDisable(), -1, Prctl.SET_THP_DISABLE, "THP disable");
       }

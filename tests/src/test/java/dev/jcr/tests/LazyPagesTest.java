@@ -86,6 +86,39 @@ final class LazyPagesTest {
     }
   }
 
+  /// As when all of a service is killed: what holds the memory is not in its control group. The
+  /// process, which is not either, waits; it gets no zeros.
+  @Tag("process")
+  @Test
+  void aKilledControlGroup() throws Exception {
+    Path group = ControlGroup.make();
+    try (Target target = Target.start("lazy", "16", "touch")) {
+      Path image = dumped(target);
+      String pid = Long.toString(target.pid());
+      Path hold = Files.writeString(target.folder().resolve("hold"), "");
+      Files.writeString(target.folder().resolve("check"), "");
+      ControlGroup.in(
+              group, Jcr.command("restore", image.toString(), "-d", "--lazy-pages", RATE, "0"))
+          .run()
+          .expectExit(0);
+      target.await("touched");
+      long server = server(target).orElseThrow();
+      assertThat(Files.readAllLines(group.resolve("cgroup.procs")))
+          .containsExactly(Long.toString(server));
+      Files.writeString(group.resolve("cgroup.kill"), "1");
+      Files.delete(hold);
+      Target.nap(500);
+      assertThat(server(target)).isEmpty();
+      assertThat(target.proc().exists()).isTrue();
+      assertThat(target.folder().resolve("result")).doesNotExist();
+      Jcr.run("restore", image.toString(), "--resume", pid).expectExit(0);
+      target.expectPass();
+      expectNothingLeft(target);
+    } finally {
+      ControlGroup.remove(group);
+    }
+  }
+
   /// A server takes over from one that lives, in the background too.
   @Tag("process")
   @Test

@@ -142,6 +142,11 @@ public final class LazyServer implements AutoCloseable {
     return server;
   }
 
+  /// What the user should know of it.
+  public Optional<String> note() {
+    return keeper.note();
+  }
+
   /// What is there already is never asked for. The kernel fills gaps with zeros where it makes huge
   /// pages; from here on it does not.
   private static void requireMissing(int pid, LazyRanges ranges)

@@ -14,6 +14,7 @@ import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.linux.Userfault;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.stub.PageKeeperProgram;
+import dev.jcr.restore.process.Cgroups;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -28,6 +29,9 @@ import java.util.concurrent.locks.LockSupport;
 ///
 /// It reads the messages, too, by order of the server: what fork(2) of the process gives, a
 /// userfaultfd for the child, then belongs to the keeper from the first instant.
+///
+/// It leaves the control groups of jcr, so that it is not ended together with the server when all
+/// of a service is killed. It needs no supervision: it ends with the process.
 final class PageKeeper implements AutoCloseable {
   private static final int MFD_CLOEXEC = 1;
   private static final int EFD_CLOEXEC = 0x80000;
@@ -42,6 +46,7 @@ final class PageKeeper implements AutoCloseable {
   private final Fd doorbell;
   private final Fd answer;
   private final EventLog log;
+  private List<String> groups = List.of();
   private boolean lost;
 
   private PageKeeper(int pid, Fd process, Fd doorbell, Fd answer, EventLog log) {
@@ -58,6 +63,14 @@ final class PageKeeper implements AutoCloseable {
 
   EventLog log() {
     return log;
+  }
+
+  Optional<String> note() {
+    return groups.isEmpty()
+        ? Optional.empty()
+        : Optional.of(
+            "control group %s: what holds the missing pages could not leave it; do not kill all of it at once while pages are missing"
+                .formatted(String.join(", ", groups)));
   }
 
   private static Fd event() throws SyscallException {
@@ -106,6 +119,7 @@ final class PageKeeper implements AutoCloseable {
       throw new CheckpointException(
           Outcome.FAILED, "cannot start the keeper of the missing pages: it ended at once");
     }
+    keeper.groups = Cgroups.leave(started.pid(), target);
     return keeper;
   }
 
