@@ -103,8 +103,8 @@ final class DumpCommand implements Callable<Integer> {
         description = {
           "Put the content of file PATH, or of all regular files in folder PATH, into the image. A"
               + " restore uses the file that is there if it is the same or --if-changed accepts it;"
-              + " makes it again if it is gone; and else leaves it and gives the process one without"
-              + " a name. May be repeated."
+              + " makes it again if it is gone; and else leaves it and gives the process one"
+              + " without a name. May be repeated."
         })
     private List<Path> paths = List.of();
 
@@ -131,7 +131,7 @@ final class DumpCommand implements Callable<Integer> {
     }
 
     /// As /proc shows it. What is not there is the engine's to report.
-    private static String real(Path path) {
+    static String real(Path path) {
       try {
         return path.toRealPath().toString();
       } catch (IOException _) {

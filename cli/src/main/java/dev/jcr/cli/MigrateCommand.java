@@ -1,15 +1,19 @@
 package dev.jcr.cli;
 
 import dev.jcr.cli.migrate.Destination;
+import dev.jcr.cli.migrate.FileChoice;
 import dev.jcr.cli.migrate.Source;
+import dev.jcr.dump.files.Embedding;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -25,9 +29,10 @@ import picocli.CommandLine.Spec;
     description = {
       "Moves a running process to a host where jcr serve runs.",
       "",
-      "Its memory is copied while it runs, in rounds; then it is stopped, the rest is sent, rebuilt and"
-          + " proven there, and only then decided: it runs there and is ended here, or it runs on here."
-          + " After a crash of either side, or a lost network, --recover carries out what was decided."
+      "Its memory is copied while it runs, in rounds; then it is stopped, the rest is sent, rebuilt"
+          + " and proven there, and only then decided: it runs there and is ended here, or it runs"
+          + " on here. After a crash of either side, or a lost network, --recover carries out what"
+          + " was decided."
     },
     optionListHeading = "%nOptions:%n",
     footerHeading = "%nExamples:%n",
@@ -35,6 +40,7 @@ import picocli.CommandLine.Spec;
       "  jcr migrate 4242 10.0.0.2",
       "  jcr migrate 4242 10.0.0.2 --max-downtime 200 --bandwidth 50",
       "  jcr migrate 4242 10.0.0.2 --postcopy",
+      "  jcr migrate 4242 10.0.0.2 --with-files --map-path /srv/a=/srv/b",
       "  jcr migrate --status                what was moved from and to this host",
       "  jcr migrate --recover               finish or call off what was cut short"
     })
@@ -69,17 +75,17 @@ final class MigrateCommand implements Callable<Integer> {
       names = "--max-rounds",
       paramLabel = "N",
       description =
-          "Give up when that was not reached after N rounds (default: 30). With --postcopy: let it run"
-              + " there after N rounds at most (default: 0).")
+          "Give up when that was not reached after N rounds (default: 30). With --postcopy: let it"
+              + " run there after N rounds at most (default: 0).")
   private @Nullable Integer maxRounds;
 
   @Option(
       names = "--postcopy",
       description =
-          "Let it run there before all its memory is there: the rest comes as it is asked for, and in"
-              + " the background. Meanwhile the process needs both hosts: when the network or a jcr is"
-              + " lost, it stops and waits for --recover (exit code 7); when the source host itself is"
-              + " lost, so is the process.")
+          "Let it run there before all its memory is there: the rest comes as it is asked for, and"
+              + " in the background. Meanwhile the process needs both hosts: when the network or a"
+              + " jcr is lost, it stops and waits for --recover (exit code 7); when the source host"
+              + " itself is lost, so is the process.")
   private boolean postcopy;
 
   @Option(
@@ -97,6 +103,9 @@ final class MigrateCommand implements Callable<Integer> {
       description = "none, zstd or zstd:LEVEL (default: ${DEFAULT-VALUE}).")
   private Codec codec;
 
+  @ArgGroup(validate = false, heading = "%nFiles, at the destination:%n")
+  private FileOptions files = new FileOptions();
+
   @Option(names = "--status", description = "Print the journals of this host.")
   private boolean status;
 
@@ -110,6 +119,41 @@ final class MigrateCommand implements Callable<Integer> {
       names = "--json",
       description = "Print events and report, or the error, as lines of JSON on stdout.")
   private boolean json;
+
+  static final class FileOptions extends MovedPaths {
+    @Option(
+        names = "--with-files",
+        description =
+            "Send along those regular files that the process has open or mapped, and its"
+                + " executable, which the destination lacks or has with another content. What is"
+                + " there stays: beside it the process has its own without a name. They are sent"
+                + " while the process stands still.")
+    private boolean all;
+
+    @Option(
+        names = "--with-file",
+        paramLabel = "PATH",
+        description = "The same for this file, or what lies in this folder, only; may be repeated.")
+    private List<Path> some = List.of();
+
+    @Option(
+        names = "--embed-limit",
+        paramLabel = "BYTES",
+        description = "Refuse to send a larger file (default: 67108864).")
+    private long limit = Embedding.USUAL_LIMIT;
+
+    FileChoice choice() throws CheckpointException {
+      if (limit < 0) {
+        throw new CheckpointException(
+            Outcome.USAGE,
+            "cannot read the command line: --embed-limit: not "
+                + limit
+                + "; see jcr migrate --help");
+      }
+      return new FileChoice(
+          moved("migrate"), all, some.stream().map(DumpCommand.FileOptions::real).toList(), limit);
+    }
+  }
 
   @Override
   public Integer call() throws CheckpointException {
@@ -137,7 +181,8 @@ final class MigrateCommand implements Callable<Integer> {
                 bandwidth << 20,
                 codec.compression(),
                 codec.level(),
-                postcopy),
+                postcopy,
+                files.choice()),
             credentials.load(),
             this::event);
     if (json) {

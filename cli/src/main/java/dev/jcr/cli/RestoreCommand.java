@@ -5,8 +5,8 @@ import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.inspect.Describe;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
-import dev.jcr.restore.ClockMode;
 import dev.jcr.parasite.namespace.NamespaceKind;
+import dev.jcr.restore.ClockMode;
 import dev.jcr.restore.ConnectionChanges;
 import dev.jcr.restore.CpuVerdict;
 import dev.jcr.restore.FileChanges;
@@ -147,32 +147,19 @@ final class RestoreCommand implements Callable<Integer> {
     }
   }
 
-  static final class FileOptions {
-    @Option(
-        names = "--map-path",
-        paramLabel = "OLD=NEW",
-        description =
-            "Look for file or folder OLD, and all in it, at NEW; both absolute; may be repeated.")
-    private Map<String, String> moved = Map.of();
-
+  static final class FileOptions extends MovedPaths {
     @Option(
         names = "--if-changed",
         paramLabel = "[FILE=]POLICY",
         description = {
-          "What to do about files that the process has open and that have changed: same (refuse, the"
-              + " default), append (one that has grown is fine), truncate (cut it to the size it"
-              + " had), any (take it as it is). With FILE, where it is now, for that one only, and"
-              + " any for a mapped one too; may be repeated."
+          "What to do about files that the process has open and that have changed: same (refuse,"
+              + " the default), append (one that has grown is fine), truncate (cut it to the size"
+              + " it had), any (take it as it is). With FILE, where it is now, for that one only,"
+              + " and any for a mapped one too; may be repeated."
         })
     private List<String> policies = List.of();
 
     FileChanges changes() throws CheckpointException {
-      for (Map.Entry<String, String> pair : moved.entrySet()) {
-        if (!pair.getKey().startsWith("/") || !pair.getValue().startsWith("/")) {
-          throw usage(
-              "--map-path: '" + pair.getKey() + "=" + pair.getValue() + "' is not absolute");
-        }
-      }
       Policy byDefault = Policy.SAME;
       Map<String, Policy> byPath = new HashMap<>();
       for (String text : policies) {
@@ -183,7 +170,7 @@ final class RestoreCommand implements Callable<Integer> {
           byPath.put(text.substring(0, equals), policy(text.substring(equals + 1)));
         }
       }
-      return new FileChanges(moved, new ChangedFiles(byDefault, byPath));
+      return new FileChanges(moved("restore"), new ChangedFiles(byDefault, byPath));
     }
 
     private static Policy policy(String name) throws CheckpointException {
@@ -222,8 +209,8 @@ final class RestoreCommand implements Callable<Integer> {
         names = "--prefetch-rate",
         paramLabel = "MIB",
         description =
-            "MiB a second that come before they are touched; 0 for none, without this option as many"
-                + " as can be.")
+            "MiB a second that come before they are touched; 0 for none, without this option as"
+                + " many as can be.")
     private @Nullable Long rate;
 
     long bytesPerSecond() {

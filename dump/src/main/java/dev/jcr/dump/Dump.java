@@ -56,9 +56,9 @@ public final class Dump {
   }
 
   /// The last round of many: writes to `image` what was not in the rounds before, and ends the
-  /// process if `gate` says so. Of `options` only the pid is used. The rounds are over afterwards.
-  /// Without rounds everything is written. What forbids a dump should have been looked for before
-  /// ([#preflight]); here it is found while the process is stopped.
+  /// process if `gate` says so. Of `options` only pid, connections and embedding are used. The
+  /// rounds are over afterwards. Without rounds everything is written. What forbids a dump should
+  /// have been looked for before ([#preflight]); here it is found while the process is stopped.
   public static DumpReport last(
       DumpOptions options,
       DumpListener listener,

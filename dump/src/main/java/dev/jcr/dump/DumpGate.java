@@ -1,6 +1,7 @@
 package dev.jcr.dump;
 
 import dev.jcr.image.CheckpointException;
+import dev.jcr.image.v1.ProcessState;
 
 /// Decides whether a dumped process is ended. Called on the tracer thread while the process is
 /// stopped and its image is written.
@@ -20,6 +21,11 @@ public interface DumpGate {
   ///
   /// @param begun System.nanoTime before its first thread was stopped
   default void stopped(long begun) {}
+
+  /// What the image says of the process, for example with the paths that files have elsewhere.
+  default ProcessState written(ProcessState state) {
+    return state;
+  }
 
   /// Whether pages that may come later are left in the process, for [#served] to give them away.
   default boolean leavesPages() {

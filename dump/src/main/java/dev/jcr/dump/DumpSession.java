@@ -169,7 +169,7 @@ final class DumpSession {
     ProcessState state = collector.collect(freeze, pages, stopped);
     statistics = collector.statistics().setFreezingTime(micros(stopping, stopped));
     gate.stopped(stopping);
-    image.state(state);
+    image.state(gate.written(state));
     notes.addAll(NamespaceCollector.notes(state.getIdentity().getNamespacesList()));
     if (running) {
       collector.thaw(freeze, state, stopped);

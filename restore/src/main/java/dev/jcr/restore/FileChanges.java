@@ -17,16 +17,36 @@ import java.util.TreeMap;
 /// @param moved new paths by old ones; that of a folder holds for everything in it, the longest
 ///   first
 /// @param changed what to do about open files that are not as they were
-public record FileChanges(Map<String, String> moved, ChangedFiles changed) {
+/// @param twins files of the same content with another time, by their paths of now
+public record FileChanges(
+    Map<String, String> moved, ChangedFiles changed, Map<String, Twin> twins) {
   public static final FileChanges NONE = new FileChanges(Map.of(), ChangedFiles.NONE);
+
+  /// Holds only as long as the file is `from`: one that was written to since is another one.
+  ///
+  /// @param from as the process has it
+  /// @param to as it is where the process goes; only its time is used
+  public record Twin(FileIdentity from, FileIdentity to) {
+    private boolean isOf(FileIdentity.Builder file) {
+      return file.getSize() == from.getSize()
+          && file.getMtimeSeconds() == from.getMtimeSeconds()
+          && file.getMtimeNanos() == from.getMtimeNanos();
+    }
+  }
 
   public FileChanges {
     moved = Map.copyOf(moved);
+    twins = Map.copyOf(twins);
   }
 
-  /// `state` with the paths of now.
-  ProcessState applied(ProcessState state) {
-    if (moved.isEmpty()) {
+  /// Without twins.
+  public FileChanges(Map<String, String> moved, ChangedFiles changed) {
+    this(moved, changed, Map.of());
+  }
+
+  /// `state` with the paths and times of now.
+  public ProcessState applied(ProcessState state) {
+    if (moved.isEmpty() && twins.isEmpty()) {
       return state;
     }
     ProcessState.Builder changedState = state.toBuilder();
@@ -93,10 +113,14 @@ public record FileChanges(Map<String, String> moved, ChangedFiles changed) {
 
   private void file(FileIdentity.Builder file) {
     file.setPath(path(file.getPath()));
+    Twin twin = twins.get(file.getPath());
+    if (twin != null && twin.isOf(file)) {
+      file.setMtimeSeconds(twin.to.getMtimeSeconds()).setMtimeNanos(twin.to.getMtimeNanos());
+    }
   }
 
   /// By the longest old path that it is, or lies below.
-  String path(String path) {
+  public String path(String path) {
     for (var pair : new TreeMap<>(moved).descendingMap().entrySet()) {
       String old = pair.getKey();
       if (path.equals(old)) {

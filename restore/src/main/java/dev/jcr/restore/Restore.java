@@ -90,7 +90,8 @@ public final class Restore {
         ClockPlan clocks =
             ClockPlan.of(embedded.state().getTimers(), HostClocks.read(), options.clocks());
         clocks
-            .problem(KernelFeatures.timeNamespaces(), ", or let it have this host's (--clocks=host)")
+            .problem(
+                KernelFeatures.timeNamespaces(), ", or let it have this host's (--clocks=host)")
             .ifPresent(problems::add);
         HostCheck.require(options.directory().toString(), problems);
         try (Namespaces.Visit _ = joined.enter()) {
@@ -188,9 +189,12 @@ public final class Restore {
   ///
   /// @param outline a state of which host, identity (pid, executable), mappings and threads' ids
   ///   are used
-  public static List<Problem> preflight(ProcessState outline) throws CheckpointException {
+  /// @param embedded those of [HostFiles#differing] that are taken care of
+  public static List<Problem> preflight(ProcessState outline, List<HostFiles.Differing> embedded)
+      throws CheckpointException {
     try {
-      List<Problem> problems = HostCheck.outline(outline, HostFacts.read().build());
+      List<Problem> problems =
+          HostCheck.outline(HostFiles.embedded(outline, embedded), HostFacts.read().build());
       ClockPlan.of(outline.getTimers(), HostClocks.read(), ClockMode.AUTO)
           .problem(KernelFeatures.timeNamespaces(), "")
           .ifPresent(problems::add);

@@ -3,6 +3,7 @@ package dev.jcr.tests;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -518,6 +519,123 @@ class MigrationTest {
     }
   }
 
+  /// A process with files below `data`, which host b sees as an empty folder of its own.
+  private static Path withOwnFiles(Hosts hosts) throws IOException {
+    Path target = target(hosts, "target");
+    hosts.a.start(target, PID, "embedded");
+    await(target.resolve("ready"));
+    hosts
+        .b
+        .command("mount", "-t", "tmpfs", "-o", "size=8m", "none", target + "/data")
+        .run()
+        .expectExit(0);
+    hosts.b.serve();
+    return target;
+  }
+
+  private static String onB(Hosts hosts, String script) {
+    return hosts.b.command("sh", "-c", script).run().expectExit(0).out();
+  }
+
+  /// By a way that both hosts see, times included if `how` says so.
+  private static void copyToB(Hosts hosts, Path target, String how, String to) {
+    String way = hosts.base() + "/way";
+    Hosts.sh("cp -rp %s/data %s".formatted(target, way));
+    onB(hosts, "cp %s %s/. %s".formatted(how, way, to));
+  }
+
+  /// What the destination lacks is named before anything is sent; sent along, it is there.
+  @Tag("process")
+  @Timeout(300)
+  @Test
+  void filesGoAlong() throws Exception {
+    try (Hosts hosts = new Hosts()) {
+      Path target = withOwnFiles(hosts);
+      Path data = target.resolve("data");
+      Command.Result refused = migrate(hosts.a, hosts.b, PID + 1).expectExit(1);
+      assertThat(refused.err())
+          .contains(
+              data
+                  + "/read: it does not exist at the destination; send it along with --with-files,"
+                  + " or say where it is there with --map-path")
+          .contains(data + "/program: it does not exist")
+          .contains(data + "/written: it does not exist");
+      assertThat(refused.out()).doesNotContain("\"round\"");
+      assertThat(
+              migrate(hosts.a, hosts.b, PID + 1, "--with-file", data + "/read").expectExit(1).err())
+          .contains(data + "/program: it does not exist")
+          .doesNotContain(data + "/read: it does not exist");
+      Command.Result moved =
+          migrate(hosts.a, hosts.b, PID + 1, "--with-files", "--max-downtime", "1000");
+      moved.expectExit(0);
+      assertThat(moved.out()).contains("\"event\":\"file\",\"path\":\"" + data + "/read\"");
+      assertThat(hosts.b.log())
+          .contains("file " + data + "/written was gone and has been made again");
+      assertThat(Hosts.living(target)).hasSize(1);
+      expectPass(target);
+      assertThat(onB(hosts, "ls -A " + data).split("\\s+"))
+          .containsExactly("mapped", "program", "read", "written");
+      assertThat(onB(hosts, "head -c 7 " + data + "/written")).isEqualTo("checked");
+      assertThat(Files.readString(data.resolve("written"), StandardCharsets.ISO_8859_1))
+          .doesNotStartWith("checked");
+    }
+  }
+
+  /// Files of the same content do, whatever their time; with another content they do not.
+  @Tag("process")
+  @Timeout(300)
+  @Test
+  void filesAreComparedByContent() throws Exception {
+    try (Hosts hosts = new Hosts()) {
+      Path target = withOwnFiles(hosts);
+      Path data = target.resolve("data");
+      copyToB(hosts, target, "-r", data.toString());
+      onB(hosts, "printf x | dd of=%s/written conv=notrunc 2>/dev/null".formatted(data));
+      assertThat(migrate(hosts.a, hosts.b, PID + 1).expectExit(1).err())
+          .contains(
+              data + "/written: it has another size or time at the destination; send it along")
+          .doesNotContain(data + "/read")
+          .doesNotContain(data + "/mapped");
+      // It would write to a file that nobody can open.
+      assertThat(migrate(hosts.a, hosts.b, PID + 1, "--with-files").expectExit(1).err())
+          .contains(
+              data
+                  + "/written: the process writes to it, and another one is there: it has another"
+                  + " size or time; move that one away, or say where the process shall have its own"
+                  + " with --map-path");
+      onB(hosts, "rm %s/written; echo other >%s/read".formatted(data, data));
+      migrate(hosts.a, hosts.b, PID + 1, "--with-files", "--max-downtime", "1000").expectExit(0);
+      assertThat(hosts.b.log())
+          .contains("file " + data + "/read has changed since the dump: it stays");
+      assertThat(Hosts.living(target)).hasSize(1);
+      expectPass(target);
+      assertThat(onB(hosts, "cat " + data + "/read")).isEqualTo("other\n");
+      assertThat(onB(hosts, "head -c 7 " + data + "/written")).isEqualTo("checked");
+    }
+  }
+
+  @Tag("process")
+  @Timeout(300)
+  @Test
+  void filesAreElsewhere() throws Exception {
+    try (Hosts hosts = new Hosts()) {
+      Path target = withOwnFiles(hosts);
+      Path data = target.resolve("data");
+      Path moved = Files.createDirectory(target.resolve("moved"));
+      copyToB(hosts, target, "-r", moved.toString());
+      assertThat(
+              migrate(hosts.a, hosts.b, PID + 1, "--map-path", "data=" + moved).expectExit(2).err())
+          .contains("--map-path: 'data=" + moved + "' is not absolute; see jcr migrate --help");
+      String map = data + "=" + moved;
+      migrate(hosts.a, hosts.b, PID + 1, "--map-path", map, "--max-downtime", "1000").expectExit(0);
+      assertThat(Hosts.living(target)).hasSize(1);
+      expectPass(target);
+      assertThat(Files.readString(moved.resolve("written"), StandardCharsets.ISO_8859_1))
+          .startsWith("checked");
+      assertThat(onB(hosts, "ls -A " + data)).isEmpty();
+    }
+  }
+
   /// Whatever somebody sends without a certificate, the server stays and nothing is made of it.
   @Tag("badinput")
   @Timeout(300)
@@ -596,7 +714,7 @@ class MigrationTest {
       Hosts.killTree(sniffer);
       byte[] bytes = Files.readAllBytes(capture);
       // Every byte of a text is one char.
-      String seen = new String(bytes, java.nio.charset.StandardCharsets.ISO_8859_1);
+      String seen = new String(bytes, StandardCharsets.ISO_8859_1);
       assertThat(bytes.length).isGreaterThan(1 << 20);
       for (String readable :
           List.of(target.toString(), "counter", "jcs\r\n", "manifest", "x86_64", "GLIBC")) {

@@ -1,5 +1,6 @@
 package dev.jcr.cli.migrate;
 
+import com.google.protobuf.ByteString;
 import dev.jcr.cli.migrate.Link.Kind;
 import dev.jcr.cli.migrate.Link.Message;
 import dev.jcr.image.CheckpointException;
@@ -7,10 +8,16 @@ import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.CheckpointException.Problem;
 import dev.jcr.image.codec.ImageReader;
 import dev.jcr.image.codec.ImageStream;
+import dev.jcr.image.inspect.Describe;
+import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.ProcessState;
+import dev.jcr.parasite.collect.FileIdentities;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.restore.ConnectionChanges;
 import dev.jcr.restore.FileChanges;
+import dev.jcr.restore.FileChanges.Twin;
+import dev.jcr.restore.HostFiles;
+import dev.jcr.restore.HostFiles.Differing;
 import dev.jcr.restore.Restore;
 import dev.jcr.restore.RestoreGate;
 import dev.jcr.restore.RestoreOptions;
@@ -29,7 +36,9 @@ import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.util.ArrayList;
 import java.util.HexFormat;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -301,8 +310,17 @@ public final class Destination implements AutoCloseable {
     byte[] rest = new byte[bytes.remaining()];
     bytes.get(rest);
     ProcessState outline = ImageReader.outline("the outline", rest);
-    List<Problem> problems = Restore.preflight(outline);
+    Map<String, Twin> twins = new LinkedHashMap<>();
+    List<Differing> differing = compare(link, outline, twins);
+    outline = new FileChanges(Map.of(), FileChanges.NONE.changed(), twins).applied(outline);
+    FileTerms terms =
+        new FileTerms(
+            rebuilding.get(),
+            twins.values().stream().map(FileTerms.Same::of).toList(),
+            differing.stream().map(FileTerms.Other::of).toList());
+    List<Problem> problems = new ArrayList<>(Restore.preflight(outline, differing));
     if (!problems.isEmpty()) {
+      terms.differing().forEach(file -> problems.add(SentFiles.problem(file)));
       throw new CheckpointException(
           Outcome.FAILED,
           String.join(" | ", problems.stream().map(Problem::toString).toList()),
@@ -327,7 +345,7 @@ public final class Destination implements AutoCloseable {
     Staging staging = stage(outline);
     try {
       journal.with("pid", outline.getIdentity().getPid()).set("receiving");
-      link.send(Kind.ACCEPT, Long.toString(rebuilding.get()));
+      link.send(Kind.ACCEPT, terms.encoded());
       socket.setSoTimeout(ROUND_MILLIS);
       int round = 0;
       FutureTask<Boolean> durable = new FutureTask<>(() -> true);
@@ -385,6 +403,32 @@ public final class Destination implements AutoCloseable {
     }
   }
 
+  /// The files that are not here as they are there. Of those that may be the same, the source is
+  /// asked for digests.
+  ///
+  /// @param twins of the same content, to be added to
+  private static List<Differing> compare(Link link, ProcessState outline, Map<String, Twin> twins)
+      throws IOException, CheckpointException {
+    List<Differing> all = HostFiles.differing(outline);
+    List<Differing> unsure = all.stream().filter(file -> file.here().isPresent()).toList();
+    if (unsure.isEmpty()) {
+      return all;
+    }
+    link.send(Kind.COMPARE, FileTerms.paths(unsure.stream().map(Differing::path).toList()));
+    List<Optional<ByteString>> digests =
+        FileTerms.digests(link.expect(Kind.DIGESTS).bytes(), unsure.size());
+    List<Differing> rest = new ArrayList<>(all);
+    for (int i = 0; i < unsure.size(); i++) {
+      Differing file = unsure.get(i);
+      FileIdentity here = file.here().orElseThrow();
+      if (digests.get(i).isPresent() && digests.get(i).equals(FileIdentities.digest(here))) {
+        twins.put(file.path(), new Twin(file.wanted(), here));
+        rest.remove(file);
+      }
+    }
+    return rest;
+  }
+
   /// Begins to fill memory early. Null if that cannot be: it is filled at the end, then.
   private @Nullable Staging stage(ProcessState outline) {
     try {
@@ -431,21 +475,22 @@ public final class Destination implements AutoCloseable {
         .name("jcr-prepare")
         .start(() -> {
           try (Staging filled = staging) {
-            Optional<LazyServer> pages =
+            RestoredProcess restored =
                 Restore.run(
-                        new RestoreOptions(
-                            image,
-                            false,
-                            true,
-                            ConnectionChanges.NONE,
-                            FileChanges.NONE,
-                            true,
-                            Optional.of(new RestoreOptions.LazyMemory(Long.MAX_VALUE))
-                                .filter(_ -> remote != null)),
-                        gate,
-                        filled,
-                        remote)
-                    .lazy();
+                    new RestoreOptions(
+                        image,
+                        false,
+                        true,
+                        ConnectionChanges.NONE,
+                        FileChanges.NONE,
+                        true,
+                        Optional.of(new RestoreOptions.LazyMemory(Long.MAX_VALUE))
+                            .filter(_ -> remote != null)),
+                    gate,
+                    filled,
+                    remote);
+            Optional<LazyServer> pages = restored.lazy();
+            restored.notes().forEach(note -> log.accept("note: " + Describe.visible(note)));
             journal.set(pages.isPresent() ? "fetching" : "running");
             process.running.complete(true);
             log.accept("process " + journal.get("pid") + " of migration " + id + " runs here");

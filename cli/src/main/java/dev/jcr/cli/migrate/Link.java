@@ -23,9 +23,10 @@ import java.util.concurrent.locks.ReentrantLock;
 ///    after ROUND and FINAL: an image stream (image-format, ImageStream)
 /// ```
 ///
-/// HELLO says version, migration, process and outline; ACCEPT or REFUSE. Then ROUND and GOT, many
-/// times; FINAL and PREPARED; COMMIT and RUNNING, or ABORT and ABORTED. Instead of HELLO, RESOLVE
-/// says how a migration that was cut off ended.
+/// HELLO says version, migration, process and outline; perhaps COMPARE (names of files) and
+/// DIGESTS; ACCEPT ([FileTerms]) or REFUSE. Then ROUND and GOT, many times; FINAL and PREPARED;
+/// COMMIT and RUNNING, or ABORT and ABORTED. Instead of HELLO, RESOLVE says how a migration that
+/// was cut off ended.
 ///
 /// With post-copy (FINAL says so), from FINAL on, in any number and order: WANT ([PageRequest]) and
 /// BLOCK (8 window, then a [dev.jcr.image.pages.PageBlock]); behind RUNNING, WHOLE when no page is
@@ -33,7 +34,7 @@ import java.util.concurrent.locks.ReentrantLock;
 ///
 /// One thread receives; any thread sends.
 final class Link {
-  static final int VERSION = 2;
+  static final int VERSION = 3;
 
   /// Text of a FINAL behind which pages are to be asked for.
   static final String POSTCOPY = "postcopy";
@@ -57,7 +58,9 @@ final class Link {
     RESOLVE,
     WANT,
     BLOCK,
-    WHOLE
+    WHOLE,
+    COMPARE,
+    DIGESTS
   }
 
   /// Longest message: an outline of a process with many mappings.

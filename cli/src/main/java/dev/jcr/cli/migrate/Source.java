@@ -39,6 +39,7 @@ import java.security.SecureRandom;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import javax.net.ssl.SSLException;
@@ -76,6 +77,7 @@ public final class Source {
   /// @param postcopy the process runs there before all its memory is there; with `maxRounds` 0
   ///   nothing is sent before
   /// @param bytesPerSecond bandwidth limit, 0 for none
+  /// @param files which files are elsewhere there, and which go along
   public record Options(
       int pid,
       InetSocketAddress address,
@@ -85,7 +87,8 @@ public final class Source {
       long bytesPerSecond,
       Compression compression,
       int compressionLevel,
-      boolean postcopy) {}
+      boolean postcopy,
+      FileChoice files) {}
 
   /// What was sent and how long the process stood still.
   ///
@@ -96,8 +99,8 @@ public final class Source {
   /// Told about a migration as it goes on. Called from the thread that migrates. One that throws
   /// calls the migration off, as long as it is not decided.
   public interface Listener {
-    /// `event` is one of accepted, round, frozen, prepared, committed, running; numbers follow by
-    /// name.
+    /// `event` is one of accepted, file (goes along, and why), round, frozen, prepared, committed,
+    /// running; numbers follow by name.
     void event(String event, String... namesAndValues);
   }
 
@@ -198,14 +201,17 @@ public final class Source {
     try (SSLSocket socket = connect(credentials, options.address())) {
       Counted counted = new Counted(socket.getOutputStream(), options.bytesPerSecond());
       Link link = new Link(socket.getInputStream(), counted);
-      byte[] known = outline.toByteArray();
+      byte[] known = options.files().changes(Map.of()).applied(outline).toByteArray();
       ByteBuffer hello = ByteBuffer.allocate(4 + ID_BYTES + 8 + known.length);
       hello.putInt(Link.VERSION).put(raw).putLong(space(options.pid())).put(known);
       link.send(Kind.HELLO, hello.array());
-      String there = link.expect(Kind.ACCEPT).text();
+      SentFiles files = SentFiles.agree(options.pid(), link, outline, options.files());
       listener.event("accepted", "id", id);
-      long whole = base + (there.matches("[0-9]{1,12}") ? Long.parseLong(there) : 0);
-      return new Sending(options, listener, id, journal, link, counted, whole).run();
+      for (FileTerms.Other file : files.sent()) {
+        listener.event("file", "path", file.path(), "reason", file.reason());
+      }
+      long whole = base + files.rebuilding();
+      return new Sending(options, listener, id, journal, link, counted, files, whole).run();
     } catch (CheckpointException | RuntimeException | Error e) {
       if (journal.state().equals("sending")) {
         journal.with("told", false).set("aborted");
@@ -296,6 +302,7 @@ public final class Source {
     private final Journal journal;
     private final Link link;
     private final Counted counted;
+    private final SentFiles files;
     private final long base;
     private String prepared = "";
     private @Nullable IOException failure;
@@ -315,6 +322,7 @@ public final class Source {
         Journal journal,
         Link link,
         Counted counted,
+        SentFiles files,
         long base) {
       this.base = base;
       this.options = options;
@@ -323,6 +331,7 @@ public final class Source {
       this.journal = journal;
       this.link = link;
       this.counted = counted;
+      this.files = files;
     }
 
     Report run() throws CheckpointException, IOException {
@@ -392,6 +401,7 @@ public final class Source {
               Dump.last(
                   DumpOptions.of(options.pid(), Path.of("stream"))
                       .connections(LinkPolicy.KEEP)
+                      .embedding(files.embedding())
                       .build(),
                   DumpListener.SILENT,
                   image,
@@ -446,6 +456,11 @@ public final class Source {
     public void stopped(long begun) {
       stoppedAt = begun;
       collectedAt = System.nanoTime();
+    }
+
+    @Override
+    public ProcessState written(ProcessState state) {
+      return files.changes().applied(state);
     }
 
     private ImageWriter writer(@Nullable Manifest previous, int round) {

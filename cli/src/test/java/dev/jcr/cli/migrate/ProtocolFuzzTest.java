@@ -4,7 +4,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import dev.jcr.cli.migrate.Link.Kind;
 import dev.jcr.dump.Outline;
+import dev.jcr.image.v1.Description;
+import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.ProcessState;
+import dev.jcr.image.v1.RegularFile;
 import java.io.ByteArrayOutputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
@@ -37,6 +40,9 @@ class ProtocolFuzzTest {
     Credentials client = load(there);
     RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(20261121);
     ProcessState real = outline();
+    Path file = folder.resolve("file");
+    Files.writeString(file, "content");
+    ProcessState other = withFile(real, file);
     TreeMap<String, Integer> answers = new TreeMap<>();
     try (Destination destination = new Destination(here, _ -> {})) {
       destination.recover();
@@ -53,7 +59,8 @@ class ProtocolFuzzTest {
               });
       int port = destination.port().get();
       for (int i = 0; i < CONVERSATIONS; i++) {
-        answers.merge(talk(client, port, random, real), 1, Integer::sum);
+        answers.merge(
+            talk(client, port, random, random.nextInt(4) == 0 ? other : real), 1, Integer::sum);
       }
       assertThat(serving.isAlive()).isTrue();
     }
@@ -61,7 +68,7 @@ class ProtocolFuzzTest {
       assertThat(left.iterator().hasNext()).isFalse();
     }
     assertThat(answers.keySet())
-        .contains(Kind.REFUSE.toString(), Kind.ACCEPT.toString())
+        .contains(Kind.REFUSE.toString(), Kind.ACCEPT.toString(), Kind.COMPARE.toString())
         .doesNotContain(Kind.PREPARED.toString(), Kind.RUNNING.toString());
     System.out.println(CONVERSATIONS + " conversations with a hostile peer: " + answers);
   }
@@ -78,6 +85,25 @@ class ProtocolFuzzTest {
         .clearThreads()
         .addThreads(dev.jcr.image.v1.Thread.newBuilder().setTid(free))
         .build();
+  }
+
+  /// The same with a file that is here with another time.
+  private static ProcessState withFile(ProcessState outline, Path file) {
+    ProcessState.Builder state = outline.toBuilder();
+    state
+        .getFilesBuilder()
+        .addDescriptions(
+            Description.newBuilder()
+                .setId(outline.getFiles().getDescriptionsCount() + 1)
+                .setRegular(
+                    RegularFile.newBuilder()
+                        .setFile(
+                            FileIdentity.newBuilder()
+                                .setPath(file.toString())
+                                .setMode(0100644)
+                                .setSize(7)
+                                .setMtimeSeconds(1))));
+    return state.build();
   }
 
   private static Credentials load(Path folder) throws Exception {
@@ -152,7 +178,7 @@ class ProtocolFuzzTest {
       content = new byte[random.nextInt(200)];
       random.nextBytes(content);
     }
-    out.writeByte(hello ? 0 : random.nextInt(16));
+    out.writeByte(hello ? 0 : random.nextInt(18));
     out.writeInt(random.nextInt(8) == 0 ? random.nextInt() : content.length);
     out.write(content);
   }

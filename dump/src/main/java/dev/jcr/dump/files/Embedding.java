@@ -26,7 +26,7 @@ public record Embedding(List<String> paths, long limit) {
   }
 
   /// Whether the path is asked for, by itself or by a folder it lies in.
-  boolean covers(String path) {
+  public boolean covers(String path) {
     return paths.stream().anyMatch(each -> isIn(path, each));
   }
 

@@ -14,6 +14,11 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.util.Optional;
 
 /// Files outside the image: described at the dump, recognized at the restore.
@@ -98,6 +103,31 @@ public final class FileIdentities {
           : Optional.empty();
     } catch (SyscallException e) {
       return Optional.of(dev.jcr.parasite.linux.Errno.describe(e.errno()));
+    }
+  }
+
+  /// SHA-256 of the content, if the file is as described and was while it was read.
+  public static Optional<ByteString> digest(FileIdentity file) {
+    byte[] buffer = new byte[HEADER];
+    try (FileChannel channel = FileChannel.open(Path.of(file.getPath()), StandardOpenOption.READ)) {
+      MessageDigest digest = MessageDigest.getInstance("SHA-256");
+      ByteBuffer bytes = ByteBuffer.wrap(buffer);
+      long left = file.getSize();
+      while (left > 0 && channel.read(bytes.clear()) > 0) {
+        left -= bytes.position();
+        digest.update(bytes.flip());
+      }
+      FileStatus status = FileStatus.of(file.getPath());
+      boolean same =
+          left == 0
+              && status.size() == file.getSize()
+              && status.mtimeSeconds() == file.getMtimeSeconds()
+              && status.mtimeNanos() == file.getMtimeNanos();
+      return same ? Optional.of(ByteString.copyFrom(digest.digest())) : Optional.empty();
+    } catch (IOException _) {
+      return Optional.empty();
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException(e);
     }
   }
 

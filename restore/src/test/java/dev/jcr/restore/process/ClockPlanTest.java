@@ -37,7 +37,8 @@ class ClockPlanTest {
         .isEqualTo(ClockPlan.AsHost.SAME);
     assertThat(plan(dumped(1, 100, NAMESPACE), host(1, 200, TimeOffsets.NONE)))
         .isEqualTo(new ClockPlan.Keep(NAMESPACE));
-    assertThat(plan(dumped(1, 100, NAMESPACE), host(1, 200, NAMESPACE))).isEqualTo(ClockPlan.AsHost.SAME);
+    assertThat(plan(dumped(1, 100, NAMESPACE), host(1, 200, NAMESPACE)))
+        .isEqualTo(ClockPlan.AsHost.SAME);
     assertThat(plan(dumped(1, 100, TimeOffsets.NONE), host(1, 200, NAMESPACE)))
         .isEqualTo(new ClockPlan.Keep(TimeOffsets.NONE));
   }
