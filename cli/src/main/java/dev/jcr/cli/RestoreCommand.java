@@ -122,7 +122,7 @@ final class RestoreCommand implements Callable<Integer> {
         names = "--join-ns",
         paramLabel = "KIND:PATH",
         description = {
-          "The namespace of this kind (net, uts, ipc, cgroup) that it joins: the one that is bound to"
+          "The namespace of this kind (net, uts, ipc, cgroup, mnt) that it joins: the one that is bound to"
               + " PATH, or with KIND:PID that of a process. Without, one that was not jcr's is looked"
               + " for where it was bound at the dump; may be repeated."
         })
@@ -135,7 +135,10 @@ final class RestoreCommand implements Callable<Integer> {
         NamespaceKind kind =
             NamespaceKind.named(text.substring(0, Math.max(0, colon)))
                 .orElseThrow(() ->
-                    usage("--join-ns: '" + text + "' is not net, uts, ipc or cgroup and a path"));
+                    usage(
+                        "--join-ns: '"
+                            + text
+                            + "' is not net, uts, ipc, cgroup or mnt and a path"));
         String place = text.substring(colon + 1);
         String path = place.matches("[0-9]+") ? "/proc/" + place + "/ns/" + kind.file() : place;
         if (!path.startsWith("/")) {

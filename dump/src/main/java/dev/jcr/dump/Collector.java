@@ -60,6 +60,7 @@ import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.PageScan;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.Userfault;
+import dev.jcr.parasite.namespace.Namespaces;
 import dev.jcr.parasite.procfs.MapsEntry;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.procfs.ProcStat;
@@ -170,7 +171,9 @@ final class Collector implements AutoCloseable {
     fileCollector.prepare();
     numaPolicies = NumaPolicies.any(proc);
     hasSecrets = SecretMemory.any(proc);
-    return PageDumper.estimate(VmaCollector.ofRunning().collect(proc.smaps(), _ -> 1), scan);
+    try (Namespaces.Visit _ = fileCollector.namespaces().enter()) {
+      return PageDumper.estimate(VmaCollector.ofRunning().collect(proc.smaps(), _ -> 1), scan);
+    }
   }
 
   /// Mappings as VMAs of the image. A file that another process removes between the look at the
@@ -349,7 +352,7 @@ final class Collector implements AutoCloseable {
       try (Infection.InfectedThread inside = infection.enter(leader, leaderCall)) {
         actions = SignalCollector.actions(inside);
         timers = TimerCollector.collect(inside, proc.timers(), stoppedAt);
-        identity = IdentityCollector.collect(proc, inside);
+        identity = IdentityCollector.collect(proc, inside, fileCollector.namespaces());
         brk = inside.call(Syscall.BRK, 0);
         unkept = Unkept.of(proc, inside);
         policies =
@@ -389,7 +392,8 @@ final class Collector implements AutoCloseable {
     List<TagRun> tags;
     long memdump;
     PageDumper dumper = new PageDumper(memory, pages, host.getPageSize());
-    try (Collected collected = fileCollector.collect(stoppedAt, secrets)) {
+    try (Namespaces.Visit _ = fileCollector.namespaces().enter();
+        Collected collected = fileCollector.collect(stoppedAt, secrets)) {
       vmas =
           NumaPolicies.added(
               GuardPages.added(

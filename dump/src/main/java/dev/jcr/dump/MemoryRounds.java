@@ -16,16 +16,19 @@ import dev.jcr.image.v1.Host;
 import dev.jcr.image.v1.Manifest;
 import dev.jcr.image.v1.Statistics;
 import dev.jcr.image.v1.Tracking;
+import dev.jcr.image.v1.Vma;
 import dev.jcr.parasite.collect.VmaCollector;
 import dev.jcr.parasite.host.HostFacts;
 import dev.jcr.parasite.linux.PageScan;
 import dev.jcr.parasite.linux.Userfault;
+import dev.jcr.parasite.namespace.Namespaces;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.procfs.ProcStat;
 import dev.jcr.parasite.ptrace.Freeze;
 import dev.jcr.parasite.ptrace.TracerThread;
 import dev.jcr.parasite.remote.ProcessMemory;
 import java.io.IOException;
+import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
@@ -146,7 +149,12 @@ public final class MemoryRounds implements AutoCloseable {
         PageScan scan = PageScan.open(pid)) {
       PageWriter pages = image.pages(pageSize);
       PageDumper dumper = PageDumper.ofRunning(memory, pages, pageSize);
-      dumper.dump(vmas.collect(proc.smaps(), _ -> 1), scan, tracker, true);
+      List<Vma> mapped;
+      try (Namespaces namespaces = Namespaces.of(pid);
+          Namespaces.Visit _ = namespaces.enter()) {
+        mapped = vmas.collect(proc.smaps(), _ -> 1);
+      }
+      dumper.dump(mapped, scan, tracker, true);
       dumper.finish();
       statistics
           .setPagesScanned(dumper.scanned())

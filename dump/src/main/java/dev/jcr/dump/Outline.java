@@ -4,6 +4,7 @@ import dev.jcr.dump.files.FileCollector;
 import dev.jcr.dump.files.LinkPolicy;
 import dev.jcr.dump.identity.NamespaceCollector;
 import dev.jcr.image.CheckpointException;
+import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.Files;
 import dev.jcr.image.v1.Host;
 import dev.jcr.image.v1.Identity;
@@ -17,6 +18,7 @@ import dev.jcr.parasite.collect.VmaCollector;
 import dev.jcr.parasite.host.HostClocks;
 import dev.jcr.parasite.host.HostFacts;
 import dev.jcr.parasite.host.TimeOffsets;
+import dev.jcr.parasite.namespace.Namespaces;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.remote.ProcessMemory;
 import java.io.IOException;
@@ -32,14 +34,20 @@ public final class Outline {
     Proc proc = Proc.of(pid);
     try (ProcessMemory memory = ProcessMemory.open(pid)) {
       Host.Builder host = HostFacts.read();
-      List<Vma> vmas = VmaCollector.ofRunning().collect(proc.smaps(), _ -> 1);
+      List<Vma> vmas;
+      FileIdentity executable;
+      try (Namespaces namespaces = Namespaces.of(pid);
+          Namespaces.Visit _ = namespaces.enter()) {
+        vmas = VmaCollector.ofRunning().collect(proc.smaps(), _ -> 1);
+        executable = FileIdentities.of(proc.link("exe"));
+      }
       ProcessState.Builder state =
           ProcessState.newBuilder()
               .setHost(host.setVdso(Collector.vdso(memory, vmas)))
               .setIdentity(
                   Identity.newBuilder()
                       .setPid(pid)
-                      .setExecutable(FileIdentities.of(proc.link("exe")))
+                      .setExecutable(executable)
                       .setWorkingDirectory(proc.link("cwd"))
                       .setRootDirectory(proc.link("root"))
                       .addAllNamespaces(NamespaceCollector.collect(proc)))

@@ -7,6 +7,7 @@ import dev.jcr.image.CheckpointException.Problem;
 import dev.jcr.parasite.host.TimeOffsets;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.SyscallException;
+import dev.jcr.parasite.namespace.Namespaces;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.procfs.ProcStatus;
 import java.io.IOException;
@@ -20,7 +21,9 @@ final class Preflight {
   private static final int PF_KTHREAD = 0x00200000;
 
   /// Those that a restored process does not join.
-  private static final List<String> NAMESPACES = List.of("mnt", "pid", "user");
+  private static final List<String> NAMESPACES = List.of("pid", "user");
+
+  private static final String NO_PROC = "it has no /proc of jcr's pid namespace";
 
   private Preflight() {}
 
@@ -131,6 +134,10 @@ final class Preflight {
       children(proc, problems);
       namespaces(proc, problems);
       clocks(proc, problems);
+      if (problems.stream().anyMatch(problem -> problem.reason().equals(NO_PROC))) {
+        // Nothing else can be looked at.
+        Dump.refuse(pid, problems);
+      }
       for (int tid : proc.tasks()) {
         try {
           thread(proc, tid, problems);
@@ -242,6 +249,7 @@ final class Preflight {
                     : "run jcr inside it (nsenter)"));
       }
     }
+    mounts(proc, problems);
     String pid = proc.link("ns/pid");
     if (!proc.link("ns/pid_for_children").equals(pid)) {
       problems.add(
@@ -269,6 +277,20 @@ final class Preflight {
               "time namespace " + proc.link("ns/time_for_children"),
               "it has made it for its children and does not live there, not supported",
               ""));
+    }
+  }
+
+  /// jcr looks at files in there, and `/proc` is how.
+  private static void mounts(Proc proc, List<Problem> problems) throws IOException {
+    try (Namespaces namespaces = Namespaces.of(proc.stat().pid())) {
+      if (!namespaces.hasProc()) {
+        problems.add(
+            new Problem(
+                "namespace",
+                "mnt namespace " + proc.link("ns/mnt"),
+                NO_PROC,
+                "run jcr inside it (nsenter)"));
+      }
     }
   }
 

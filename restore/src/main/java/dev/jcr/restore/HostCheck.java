@@ -79,13 +79,17 @@ final class HostCheck {
                   .formatted(state.getHost().getPageSize(), host.getPageSize()),
               "restore it on a kernel with the same page size"));
     }
+    if (!joined.problems().isEmpty()) {
+      // Which files are meant is not known.
+      problems.addAll(joined.problems());
+      return problems;
+    }
     unsupported(state, problems);
     cpu(state, host, problems);
     if (VdsoVerdict.of(state, KernelMappings.ofThisHost()) instanceof VdsoVerdict.Refused refused) {
       problems.addAll(refused.problems());
     }
     files(state, changed, problems);
-    problems.addAll(joined.problems());
     ids(state, problems);
     return problems;
   }
@@ -95,14 +99,14 @@ final class HostCheck {
       throws CheckpointException, IOException {
     ProcessState known = state.toBuilder().clearThreads().build();
     try (JoinedNamespaces joined = namespaces(state)) {
-      List<Problem> problems = problems(known, host, ChangedFiles.NONE, joined);
-      if (problems.stream().noneMatch(problem -> problem.object().equals("architecture"))) {
-        ids(state, problems);
-        try (Namespaces.Visit _ = joined.enter()) {
+      try (Namespaces.Visit _ = joined.enter()) {
+        List<Problem> problems = problems(known, host, ChangedFiles.NONE, joined);
+        if (problems.stream().noneMatch(problem -> problem.object().equals("architecture"))) {
+          ids(state, problems);
           problems.addAll(FileCheck.problems(state.getFiles(), ChangedFiles.NONE));
         }
+        return problems;
       }
-      return problems;
     }
   }
 

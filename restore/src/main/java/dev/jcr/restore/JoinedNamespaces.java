@@ -80,7 +80,16 @@ final class JoinedNamespaces implements AutoCloseable {
         problems.add(problem(namespace, String.valueOf(e.getMessage()), kind));
       }
     }
-    return new JoinedNamespaces(Namespaces.of(found), List.copyOf(problems), List.copyOf(notes));
+    Namespaces namespaces = Namespaces.of(found);
+    if (!namespaces.hasProc()) {
+      problems.add(
+          new Problem(
+              "namespace",
+              "mnt namespace",
+              "it has no /proc of jcr's pid namespace",
+              "mount it in there, or run jcr inside (nsenter)"));
+    }
+    return new JoinedNamespaces(namespaces, List.copyOf(problems), List.copyOf(notes));
   }
 
   private static boolean is(Namespace recorded, FileStat stat) {
@@ -95,6 +104,11 @@ final class JoinedNamespaces implements AutoCloseable {
         label(namespace),
         reason,
         "say which one to join with --join-ns " + kind.file() + ":PATH or :PID");
+  }
+
+  /// Whether the process finds files where jcr does not.
+  boolean hasMounts() {
+    return namespaces.get(NamespaceKind.MNT).isPresent();
   }
 
   /// Why the process cannot be made, each namespace that is missing.

@@ -77,24 +77,25 @@ public final class Restore {
       if (remote == null) {
         image.requireWhole();
       }
-      if (!options.verified() && options.lazy().isEmpty()) {
-        image.verifyPages();
-      }
-      EmbeddedFiles embedded =
-          EmbeddedFiles.of(options.applied(image.state()), options.files().changed());
+      ProcessState wanted = options.applied(image.state());
       ChangedFiles changed = options.files().changed();
       Host host = HostFacts.read().build();
       try (JoinedNamespaces joined =
-          JoinedNamespaces.open(embedded.state().getIdentity().getNamespacesList())) {
-        List<Problem> problems = HostCheck.problems(embedded.state(), host, changed, joined);
+          JoinedNamespaces.open(wanted.getIdentity().getNamespacesList())) {
+        // What decompresses is loaded before the first visit to other files.
+        if (!options.verified() && (options.lazy().isEmpty() || joined.hasMounts())) {
+          image.verifyPages();
+        }
+        EmbeddedFiles embedded = embedded(wanted, changed, joined);
         ClockPlan clocks =
             ClockPlan.of(embedded.state().getTimers(), HostClocks.read(), options.clocks());
-        clocks
-            .problem(
-                KernelFeatures.timeNamespaces(), ", or let it have this host's (--clocks=host)")
-            .ifPresent(problems::add);
-        HostCheck.require(options.directory().toString(), problems);
         try (Namespaces.Visit _ = joined.enter()) {
+          List<Problem> problems = HostCheck.problems(embedded.state(), host, changed, joined);
+          clocks
+              .problem(
+                  KernelFeatures.timeNamespaces(), ", or let it have this host's (--clocks=host)")
+              .ifPresent(problems::add);
+          HostCheck.require(options.directory().toString(), problems);
           FileCheck.require(embedded.state().getFiles(), changed);
         }
         VdsoVerdict vdso = VdsoVerdict.of(embedded.state(), KernelMappings.ofThisHost());
@@ -133,6 +134,14 @@ public final class Restore {
       if (!taken) {
         image.close();
       }
+    }
+  }
+
+  private static EmbeddedFiles embedded(
+      ProcessState wanted, ChangedFiles changed, JoinedNamespaces joined)
+      throws CheckpointException, IOException {
+    try (Namespaces.Visit _ = joined.enter()) {
+      return EmbeddedFiles.of(wanted, changed);
     }
   }
 
@@ -219,23 +228,27 @@ public final class Restore {
   public static List<String> describePlan(RestoreOptions options) throws CheckpointException {
     try (ImageReader image = ImageReader.open(options.directory())) {
       ProcessState wanted = options.applied(image.state());
-      ProcessState embedded = EmbeddedFiles.of(wanted, options.files().changed()).state();
-      VdsoVerdict vdso =
-          embedded.getHost().getArch() == Kernel.HOST
-              ? VdsoVerdict.of(embedded, KernelMappings.ofThisHost())
-              : new VdsoVerdict.Same();
-      RestorePlan.Steps steps =
-          vdso.applied(
-              RestorePlan.of(
-                  vdso.applied(embedded),
-                  image.pagemap(),
-                  options.files().changed(),
-                  lazy(options, image.state(), image),
-                  ClockPlan.of(image.state().getTimers(), HostClocks.read(), options.clocks())));
-      return steps.all().map(RestoreStep::describe).toList();
+      ChangedFiles changed = options.files().changed();
+      try (JoinedNamespaces joined =
+          JoinedNamespaces.open(wanted.getIdentity().getNamespacesList())) {
+        ProcessState embedded = embedded(wanted, changed, joined).state();
+        VdsoVerdict vdso =
+            embedded.getHost().getArch() == Kernel.HOST
+                ? VdsoVerdict.of(embedded, KernelMappings.ofThisHost())
+                : new VdsoVerdict.Same();
+        RestorePlan.Steps steps =
+            vdso.applied(
+                RestorePlan.of(
+                    vdso.applied(embedded),
+                    image.pagemap(),
+                    changed,
+                    lazy(options, image.state(), image),
+                    ClockPlan.of(image.state().getTimers(), HostClocks.read(), options.clocks())));
+        return steps.all().map(RestoreStep::describe).toList();
+      }
     } catch (IOException e) {
       throw new CheckpointException(
-          Outcome.FAILED, "cannot look at this host: " + e.getMessage(), e);
+          Outcome.FAILED, "cannot plan " + options.directory() + ": " + e.getMessage(), e);
     }
   }
 

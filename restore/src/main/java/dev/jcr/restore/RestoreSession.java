@@ -237,11 +237,14 @@ final class RestoreSession implements AutoCloseable {
           }
         }
       }
-      case RestoreStep.RecreateFiles(var all) ->
+      case RestoreStep.RecreateFiles(var all) -> {
+        try (Namespaces.Visit _ = namespaces.enter()) {
           copies.make(
               all,
               (object, fd) ->
                   new PageFiller(image.pages(), process().memory()).fillObject(object, fd));
+        }
+      }
       case RestoreStep.MapVma(var vma, boolean writable) -> {
         Optional<SharedObject> segment = segment(vma);
         if (segment.isPresent()) {
@@ -332,9 +335,12 @@ final class RestoreSession implements AutoCloseable {
                 .formatted(state.getHost().getKernelRelease(), functions));
       }
       case RestoreStep.TagMemory(var runs) -> tagMemory(runs);
-      case RestoreStep.ProveMappings _ ->
+      case RestoreStep.ProveMappings _ -> {
+        try (Namespaces.Visit _ = namespaces.enter()) {
           MappingProof.require(
               process().tid(), state.getMemory().getVmasList(), bootstrap, bootstrapSize);
+        }
+      }
     }
   }
 
@@ -719,7 +725,7 @@ final class RestoreSession implements AutoCloseable {
       Kernel.raw(Syscall.KILL, process().tid(), SIGSTOP);
     }
     SleepResumer sleeps = new SleepResumer(machine, process().memory());
-    for (String left : copies.keep()) {
+    for (String left : keep()) {
       notes.add("file " + left + " is one that the process alone should have; remove it");
     }
     done = true;
@@ -733,6 +739,23 @@ final class RestoreSession implements AutoCloseable {
     }
     for (OwnedProcess thread : threads.values()) {
       thread.tracee().detach(0);
+    }
+  }
+
+  /// The files that were made stay; those that could not be removed.
+  private List<String> keep() throws CheckpointException {
+    try (Namespaces.Visit _ = namespaces.enter()) {
+      return copies.keep();
+    } catch (SyscallException e) {
+      throw new CheckpointException(Outcome.FAILED, String.valueOf(e.getMessage()), e);
+    }
+  }
+
+  private void removeFiles() throws CheckpointException {
+    try (Namespaces.Visit _ = namespaces.enter()) {
+      copies.close();
+    } catch (SyscallException e) {
+      throw new CheckpointException(Outcome.FAILED, String.valueOf(e.getMessage()), e);
     }
   }
 
@@ -757,7 +780,10 @@ final class RestoreSession implements AutoCloseable {
       process.memory().close();
       process = null;
     }
-    copies.close();
-    killStub();
+    try {
+      removeFiles();
+    } finally {
+      killStub();
+    }
   }
 }

@@ -11,12 +11,15 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /// Processes in other namespaces than jcr's. That all of them come back is tested by
 /// [TargetProgramsTest] as well.
@@ -197,7 +200,7 @@ class NamespacesTest {
       assertThat(Jcr.restore(image, "--join-ns", "uts:" + image).expectExit(4).err())
           .contains(image + " is no namespace");
       assertThat(Jcr.restore(image, "--join-ns", "pid:1").expectExit(2).err())
-          .contains("--join-ns: 'pid:1' is not net, uts, ipc or cgroup and a path");
+          .contains("--join-ns: 'pid:1' is not net, uts, ipc, cgroup or mnt and a path");
       assertThat(Jcr.restore(image, "--join-ns", "uts:x").expectExit(2).err())
           .contains("--join-ns: 'x' is neither an absolute path nor a pid");
       assertThat(target.proc().exists()).isFalse();
@@ -210,6 +213,53 @@ class NamespacesTest {
       assertThat(target.proc().link("ns/net"))
           .isEqualTo(new Proc(ProcessHandle.current().pid()).link("ns/net"));
       target.expectPass();
+    }
+  }
+
+  /// With files that only this process and another one see.
+  @ParameterizedTest
+  @ValueSource(strings = {"files", "memory", "unixes path"})
+  void inAMountNamespace(String words) throws Exception {
+    Assumptions.assumeTrue(
+        Command.of("unshare", "-m", "true").run().exitCode() == 0, "no right to make a namespace");
+    Path outside = Target.newFolder();
+    Path covered = Files.createDirectory(outside.resolve("covered"));
+    String mount = "mount -t tmpfs none \"$0\" && touch \"$0\"/mounted && exec sleep 1000";
+    List<String> sleeper = List.of("unshare", "-m", "sh", "-c", mount, covered.toString());
+    try (Target place = Target.launch(outside, "sleep", Map.of(), sleeper)) {
+      Path seen = Path.of("/proc/" + place.pid() + "/root" + covered);
+      for (int tries = 0; !Files.exists(seen.resolve("mounted")) && tries < 3000; tries++) {
+        Target.nap(10);
+      }
+      String[] program = words.split(" ", -1);
+      List<String> command =
+          new ArrayList<>(
+              List.of(
+                  "nsenter",
+                  "--mount=/proc/" + place.pid() + "/ns/mnt",
+                  Programs.compiled(program[0]).toString(),
+                  covered.toString()));
+      command.addAll(Arrays.asList(program).subList(1, program.length));
+      try (Target target =
+          Target.launch(seen, program[0], Map.of("FOLDER", seen.toString()), command)) {
+        target.await("ready");
+        String there = target.proc().link("ns/mnt");
+        assertThat(there).isEqualTo(place.proc().link("ns/mnt"));
+        Jcr.dump(target.pid(), outside.resolve("r"), "-R").expectExit(0);
+        target.expectRunning();
+        for (String which : List.of("1", "2")) {
+          Path image = outside.resolve(which);
+          Jcr.dump(target.pid(), image).expectExit(0);
+          target.awaitGone();
+          assertThat(Jcr.restore(image).expectExit(4).err())
+              .contains("mnt namespace ")
+              .contains("it was bound to no path; say which one to join with --join-ns mnt:PATH");
+          Jcr.restore(image, "--join-ns", "mnt:" + place.pid()).expectExit(0);
+          assertThat(target.proc().link("ns/mnt")).isEqualTo(there);
+        }
+        assertThat(covered).isEmptyDirectory();
+        target.expectPass();
+      }
     }
   }
 

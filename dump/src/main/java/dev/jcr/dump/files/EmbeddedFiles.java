@@ -13,6 +13,7 @@ import dev.jcr.parasite.linux.Fcntl;
 import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.FileStat;
 import dev.jcr.parasite.linux.SyscallException;
+import dev.jcr.parasite.namespace.Namespaces;
 import dev.jcr.parasite.procfs.MapsEntry;
 import dev.jcr.parasite.procfs.Proc;
 import java.io.IOException;
@@ -64,7 +65,9 @@ public final class EmbeddedFiles implements AutoCloseable {
               .formatted(missing.getFirst(), pid));
     }
     List<Problem> problems = new ArrayList<>();
-    try (EmbeddedFiles found = new EmbeddedFiles()) {
+    try (Namespaces namespaces = Namespaces.of(pid);
+        Namespaces.Visit _ = namespaces.enter();
+        EmbeddedFiles found = new EmbeddedFiles()) {
       // What was removed or replaced is in the image anyway, or refused.
       seen.removeIf(path -> path.endsWith(DELETED));
       found.add(seen, wanted, 0, problems);

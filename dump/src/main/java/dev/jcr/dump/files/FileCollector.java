@@ -52,6 +52,11 @@ public final class FileCollector implements AutoCloseable {
     losesEvents = true;
   }
 
+  /// Those of the process that are not jcr's; closed with this.
+  public Namespaces namespaces() {
+    return namespaces;
+  }
+
   /// Everything unsupported, found without stopping or tracing the process. What is seen only once
   /// of several looks was a file on its way (opened, renamed, removed, closed between two
   /// questions).

@@ -9,6 +9,7 @@ import dev.jcr.parasite.collect.FileIdentities;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Prctl;
 import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.namespace.Namespaces;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.procfs.ProcStat;
 import dev.jcr.parasite.procfs.ProcStatus;
@@ -30,7 +31,10 @@ public final class IdentityCollector {
 
   private IdentityCollector() {}
 
-  public static Identity collect(Proc proc, Infection.InfectedThread thread)
+  /// Everything, read from outside and by calls of `thread`.
+  ///
+  /// @param namespaces of the process
+  public static Identity collect(Proc proc, Infection.InfectedThread thread, Namespaces namespaces)
       throws CheckpointException, IOException {
     ProcStat stat = proc.stat();
     ProcStatus status = proc.status();
@@ -71,7 +75,7 @@ public final class IdentityCollector {
             .setUmask(status.umask())
             .setWorkingDirectory(proc.link("cwd"))
             .setRootDirectory(proc.link("root"))
-            .setExecutable(executable(proc))
+            .setExecutable(executable(proc, namespaces))
             .setOomScoreAdj(Integer.parseInt(proc.text("oom_score_adj").strip()))
             .setCoredumpFilter(Integer.parseInt(proc.text("coredump_filter").strip(), 16))
             .setDumpable((int) results.value(dumpable))
@@ -107,11 +111,15 @@ public final class IdentityCollector {
   }
 
   /// Preflight refuses a deleted executable; the program of a rehearsal is one.
-  private static FileIdentity executable(Proc proc) throws CheckpointException, IOException {
+  private static FileIdentity executable(Proc proc, Namespaces namespaces)
+      throws CheckpointException, IOException {
     String path = proc.link("exe");
-    return path.endsWith(" (deleted)")
-        ? FileIdentity.newBuilder().setPath(path).build()
-        : FileIdentities.of(path);
+    if (path.endsWith(" (deleted)")) {
+      return FileIdentity.newBuilder().setPath(path).build();
+    }
+    try (Namespaces.Visit _ = namespaces.enter()) {
+      return FileIdentities.of(path);
+    }
   }
 
   /// Credentials of one thread from /proc/PID/task/TID/status; securebits come by prctl.

@@ -12,7 +12,9 @@ public enum NamespaceKind {
   NET("net", 0x40000000L, Namespace.Kind.KIND_NET),
   UTS("uts", 0x04000000L, Namespace.Kind.KIND_UTS),
   IPC("ipc", 0x08000000L, Namespace.Kind.KIND_IPC),
-  CGROUP("cgroup", 0x02000000L, Namespace.Kind.KIND_CGROUP);
+  CGROUP("cgroup", 0x02000000L, Namespace.Kind.KIND_CGROUP),
+  /// Last: what is open through `/proc` stays open, but is not found in there any more.
+  MNT("mnt", 0x00020000L, Namespace.Kind.KIND_MNT);
 
   private final String file;
   private final long flag;
