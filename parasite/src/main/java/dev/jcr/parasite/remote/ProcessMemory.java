@@ -157,8 +157,10 @@ public final class ProcessMemory implements AutoCloseable {
               bytes.byteSize() - done,
               address + done);
       if (count <= 0) {
+        // 0: its address space is gone (mem_rw of fs/proc/base.c). A page that cannot be had is
+        // EIO.
         throw failed(
-            read ? "read" : "write", address + done, count == 0 ? Errno.EIO : (int) -count);
+            read ? "read" : "write", address + done, count == 0 ? Errno.ESRCH : (int) -count);
       }
       done += count;
     }
