@@ -102,11 +102,7 @@ final class SocketMaker implements AutoCloseable {
       name(fdB, b);
     }
     connect(fdB, a.getAddress());
-    int fdA =
-        inside.hold(
-            server.id(),
-            inside.require(
-                "accept a unix connection", Syscall.ACCEPT4, listener, 0, 0, NEW_SOCKET));
+    int fdA = inside.hold(server.id(), accept(listener));
     if (listenerId == 0) {
       inside.close(listener);
       if (a.getUnlinked() && a.getAddress().byteAt(0) != 0) {
@@ -126,6 +122,23 @@ final class SocketMaker implements AutoCloseable {
     }
     if (client.isEmpty()) {
       closedEnds.put(server.id(), fdB);
+    }
+  }
+
+  /// Accepts the connection that the process has made itself. Whoever else knows the name may have
+  /// connected before: that one is closed, as by a server that has ended.
+  private int accept(int listener) throws CheckpointException {
+    while (true) {
+      int fd =
+          inside.require("accept a unix connection", Syscall.ACCEPT4, listener, 0, 0, NEW_SOCKET);
+      try (Fd local = inside.local(fd)) {
+        // struct ucred: pid, uid, gid.
+        int pid = FdCalls.socketInt(local.number(), Sockets.SOL_SOCKET, Sockets.SO_PEERCRED, 0);
+        if (pid == inside.pid()) {
+          return fd;
+        }
+      }
+      inside.close(fd);
     }
   }
 
