@@ -208,7 +208,8 @@ static void server(void) {
     CHECK(send(fd, "x", 1, MSG_NOSIGNAL) == 1, "the other end is gone");
     return;
   }
-  CHECK(recv(fd, text, 1, 0) == 0, "the end");
+  ssize_t end = recv(fd, text, 1, 0);
+  CHECK(end == 0, "the end: %zd, %s", end, strerror(errno));
   struct sockaddr_un found;
   socklen_t size = sizeof found;
   MUST(getsockname(fd, (void *)&found, &size));

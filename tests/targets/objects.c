@@ -138,7 +138,7 @@ static void fanotify(void) {
   for (int i = 0; i < lines; i++) {
     int found = 0;
     for (int k = 0; k < lines; k++) found |= !strcmp(before[i], after[k]);
-    CHECK(found, "lost: %s", before[i]);
+    CHECK(found, "lost: %.255s", before[i]);
   }
   int w = MUST(open(file, O_WRONLY));
   CHECK(write(w, "x", 1) == 1, "write");

@@ -22,6 +22,7 @@ import dev.jcr.image.v1.Vma;
 import dev.jcr.image.v1.Zombie;
 import dev.jcr.restore.files.FileStep;
 import dev.jcr.restore.lazy.LazyRanges;
+import dev.jcr.restore.process.ClockPlan;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
@@ -69,6 +70,8 @@ class RestoreStepTest {
                     Zombie.newBuilder().setPid(50).build(),
                     Zombie.newBuilder().setPid(51).build())),
             "make the ended children 50, 51"),
+        Arguments.of(
+            new RestoreStep.SetClocks(ClockPlan.AsHost.SAME), "leave its clocks as they are"),
         Arguments.of(new RestoreStep.StopProcess(), "stop it as it was stopped"),
         Arguments.of(new RestoreStep.PlaceVdso(List.of(), 0x1200000), "remove the vDSO"),
         Arguments.of(

@@ -58,7 +58,9 @@ final class VisibleState {
 
   /// Of the kernel's internal tmpfs, and of its hugetlbfs by the names there.
   private static final Pattern OBJECT =
-      Pattern.compile("\\b(00:01|00:\\p{XDigit}+(?= \\d+ +/(anon_hugepage|memfd:))) [1-9]\\d* *");
+      Pattern.compile(
+          "\\b(00:01|00:\\p{XDigit}+(?= \\d+ +/(anon_hugepage|memfd:|secretmem)))"
+              + " [1-9]\\d* *");
 
   /// Each private mapping of huge pages has a file of its own, which nobody else can reach; parts
   /// of one that mprotect(2) has split are made as mappings of their own.
