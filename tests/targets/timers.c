@@ -13,12 +13,13 @@ static pid_t wanted_thread;
 static atomic_int wrong_thread, wrong_value;
 static void on_tick(int n, siginfo_t *info, void *c) {
   (void)n, (void)c;
-  ticks++;
+  // What expired while the signal was pending counts too: a loaded machine changes nothing.
+  ticks += 1 + info->si_overrun;
   if (info->si_code != SI_TIMER || info->si_value.sival_int != 77) wrong_value++;
 }
 static void on_thread_tick(int n, siginfo_t *info, void *c) {
   (void)n, (void)c;
-  thread_ticks++;
+  thread_ticks += 1 + info->si_overrun;
   if (info->si_value.sival_ptr != (void *)0x1234567890) wrong_value++;
   if (syscall(SYS_gettid) != wanted_thread) wrong_thread++;
 }
@@ -95,12 +96,14 @@ int main(int argc, char **argv) {
   wait_for_check();
   int before[4] = {alarms, ticks, thread_ticks, virtuals};
   int64_t begin = now_ns(CLOCK_MONOTONIC);
-  while (now_ns(CLOCK_MONOTONIC) - begin < 300000000) {
+  // The interval timers' signals have no overruns, and virtual time needs a processor: a loaded machine is waited for.
+  while (now_ns(CLOCK_MONOTONIC) - begin < 300000000 ||
+         ((alarms - before[0] < 10 || virtuals - before[3] < 5) && now_ns(CLOCK_MONOTONIC) - begin < 20000000000)) {
   }
-  CHECK(alarms - before[0] >= 10, "ITIMER_REAL: %d signals in 300 ms", alarms - before[0]);
+  CHECK(alarms - before[0] >= 10, "ITIMER_REAL: %d signals in 20 s", alarms - before[0]);
   CHECK(ticks - before[1] >= 20, "POSIX timer: %d signals in 300 ms", ticks - before[1]);
   CHECK(thread_ticks - before[2] >= 15, "SIGEV_THREAD_ID timer: %d signals in 300 ms", thread_ticks - before[2]);
-  CHECK(virtuals - before[3] >= 5, "ITIMER_VIRTUAL: %d signals in 300 ms", virtuals - before[3]);
+  CHECK(virtuals - before[3] >= 5, "ITIMER_VIRTUAL: %d signals in 20 s", virtuals - before[3]);
   CHECK(!wrong_thread && !wrong_value, "%d in the wrong thread, %d with the wrong value", wrong_thread, wrong_value);
   int64_t interval, elapsed = now_ns(CLOCK_MONOTONIC) - armed, left = remaining(ids[1], &interval);
   CHECK(interval == 5 * HOUR, "interval %lld", (long long)interval);
