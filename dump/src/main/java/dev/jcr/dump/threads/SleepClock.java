@@ -7,6 +7,7 @@ import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.procfs.BlockedIn;
 import dev.jcr.parasite.procfs.Proc;
+import dev.jcr.parasite.procfs.ProcStat;
 import dev.jcr.parasite.procfs.SchedFile;
 import dev.jcr.parasite.remote.ProcessMemory;
 import dev.jcr.parasite.restart.InterruptedCall;
@@ -30,13 +31,29 @@ import java.util.OptionalLong;
 public final class SleepClock {
   /// What the look saw of one thread.
   ///
+  /// @param startedAt when the thread was made
   /// @param timeout nanoseconds; empty where a restart_syscall(2) hides what sleeps
   private record Sleep(
-      BlockedIn blocked, long sleptNanos, long takenAt, OptionalLong timeout, boolean timer) {
+      BlockedIn blocked,
+      long startedAt,
+      long sleptNanos,
+      long takenAt,
+      OptionalLong timeout,
+      boolean timer) {
     long estimate(long nanos) {
       return takenAt + nanos - sleptNanos;
     }
+
+    /// It cannot end before.
+    long earliest(long nanos) {
+      return startedAt + nanos - START_NANOS;
+    }
   }
+
+  /// /proc counts starts and the time since the host's in hundredths of a second.
+  private static final long TICK_NANOS = 10_000_000;
+
+  private static final long START_NANOS = 3 * TICK_NANOS;
 
   private final Map<Integer, Sleep> sleeps = new HashMap<>();
   private final Map<Integer, BlockedIn> blocked = new HashMap<>();
@@ -52,6 +69,7 @@ public final class SleepClock {
     places.clear();
     sleeps.clear();
     Proc self = Proc.at("/proc/thread-self");
+    long hostStarted = hostStarted();
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment affinity = arena.allocate(JAVA_LONG, 128);
       long size = Kernel.raw(Syscall.SCHED_GETAFFINITY, 0, affinity.byteSize(), affinity.address());
@@ -72,7 +90,8 @@ public final class SleepClock {
             continue;
           }
           boolean timer = call.filter(timed -> timed.form().isSocket()).isEmpty();
-          int cpu = proc.stat(tid).processor();
+          ProcStat stat = proc.stat(tid);
+          int cpu = stat.processor();
           if (cpu != pinned && pin(arena, cpu)) {
             pinned = cpu;
           }
@@ -83,6 +102,7 @@ public final class SleepClock {
                 tid,
                 new Sleep(
                     in,
+                    hostStarted + stat.startTime() * TICK_NANOS,
                     Math.max(0, now.getAsLong() - lastRan.getAsLong()),
                     System.nanoTime(),
                     timeout,
@@ -115,16 +135,24 @@ public final class SleepClock {
     for (Map.Entry<Integer, Sleep> entry : sleeps.entrySet()) {
       Sleep sleep = entry.getValue();
       if (sleep.timer() && sleep.timeout().isPresent()) {
-        take(entry.getKey(), sleep.estimate(sleep.timeout().getAsLong()));
+        take(entry.getKey(), sleep, sleep.timeout().getAsLong());
       }
     }
   }
 
-  private void take(int tid, long estimate) {
-    OptionalLong end = timers.take(estimate);
+  private void take(int tid, Sleep sleep, long timeout) {
+    OptionalLong end = timers.take(sleep.earliest(timeout), sleep.estimate(timeout));
     if (end.isPresent()) {
       ends.put(tid, end.getAsLong());
     }
+  }
+
+  /// When this host started, or earlier if it slept since, in ns of System.nanoTime. Of what the
+  /// clock of starts counts (CLOCK_BOOTTIME) this clock may have counted less.
+  private static long hostStarted() throws IOException {
+    String up = Proc.at("/proc").text("uptime");
+    int end = up.indexOf(' ');
+    return System.nanoTime() - (long) (Double.parseDouble(up.substring(0, end)) * 1e9);
   }
 
   private static boolean pin(Arena arena, int cpu) {
@@ -164,11 +192,11 @@ public final class SleepClock {
     if (timeout.isEmpty()) {
       return 0;
     }
-    long estimate = sleep.estimate(timeout.getAsLong());
     if (sleep.timer() && sleep.timeout().isEmpty() && !ends.containsKey(tid)) {
       // It was interrupted before, and the last look saw only how long it has slept since.
-      take(tid, estimate);
+      take(tid, sleep, timeout.getAsLong());
     }
+    long estimate = sleep.estimate(timeout.getAsLong());
     return Math.max(1, ends.getOrDefault(tid, estimate) - stoppedAt);
   }
 

@@ -7,7 +7,9 @@ import dev.jcr.parasite.procfs.TimerList;
 import dev.jcr.parasite.procfs.TimerList.Sleeper;
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.HashSet;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
@@ -22,6 +24,11 @@ final class SleepTimers {
 
   private static final int MOST_BYTES = 512 * 1024;
 
+  /// The kernel lists timers one by one, by their place in the order of their ends: when one ends
+  /// meanwhile, all behind it move up by a place and one is left out. So lists are read until one
+  /// has nothing new, or this often.
+  private static final int MOST_LISTS = 4;
+
   private List<Sleeper> before = List.of();
   private long offset;
   private final List<Long> ends = new ArrayList<>();
@@ -32,7 +39,7 @@ final class SleepTimers {
     long from = System.nanoTime();
     Optional<TimerList> list = read();
     long to = System.nanoTime();
-    before = list.map(TimerList::sleepers).orElse(List.of());
+    before = list.isEmpty() ? List.of() : List.copyOf(completed(list.get()));
     // Both are CLOCK_MONOTONIC, but jcr may live in a time namespace.
     offset =
         list.map(TimerList::now)
@@ -48,8 +55,20 @@ final class SleepTimers {
     }
     Optional<TimerList> after = read();
     if (after.isPresent()) {
-      add(after.get().sleepers());
+      add(completed(after.get()));
     }
+  }
+
+  /// All that one of a few lists has.
+  private static Set<Sleeper> completed(TimerList first) {
+    Set<Sleeper> all = new LinkedHashSet<>(first.sleepers());
+    for (int i = 1; i < MOST_LISTS; i++) {
+      Optional<TimerList> next = read();
+      if (next.isEmpty() || !all.addAll(next.get().sleepers())) {
+        break;
+      }
+    }
+    return all;
   }
 
   /// For tests: as if these had been listed before the stop, in ns of System.nanoTime.
@@ -60,7 +79,7 @@ final class SleepTimers {
   }
 
   /// Those that are left behind the stop.
-  void add(List<Sleeper> after) {
+  void add(Collection<Sleeper> after) {
     Set<Sleeper> left = new HashSet<>(after);
     for (Sleeper sleeper : before) {
       if (!left.contains(sleeper)) {
@@ -81,15 +100,17 @@ final class SleepTimers {
   }
 
   /// Takes the end of one sleep, in ns of System.nanoTime: that nearest to the estimate, or else
-  /// the latest before it. The true one is among them, unless another sleep took it, and an
-  /// estimate is too late rather than too early, so this is never too early by more than the
-  /// estimate is.
+  /// the latest before it. The true one is among them, unless another sleep took it or the list
+  /// left it out, and an estimate is too late rather than too early, so this is never too early by
+  /// more than the estimate is.
   ///
+  /// @param earliest in ns of System.nanoTime: it cannot end before
   /// @param estimate in ns of System.nanoTime; may be later than the end, and hardly earlier
-  OptionalLong take(long estimate) {
+  OptionalLong take(long earliest, long estimate) {
     Long best = null;
     for (Long end : ends) {
-      if (end <= estimate + NEAR_NANOS
+      if (end >= earliest
+          && end <= estimate + NEAR_NANOS
           && (best == null || Math.abs(end - estimate) < Math.abs(best - estimate))) {
         best = end;
       }
