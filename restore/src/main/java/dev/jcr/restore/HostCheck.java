@@ -39,15 +39,11 @@ final class HostCheck {
 
   private HostCheck() {}
 
-  static List<Problem> problems(ProcessState state, Host host)
+  static List<Problem> problems(ProcessState state, Host facts)
       throws CheckpointException, IOException {
-    return problems(state, host, ChangedFiles.NONE);
-  }
-
-  private static List<Problem> problems(ProcessState state, Host host, ChangedFiles changed)
-      throws CheckpointException, IOException {
+    ThisHost host = new ThisHost(facts, KernelMappings.ofThisHost());
     try (JoinedNamespaces joined = namespaces(state)) {
-      return problems(state, host, changed, joined);
+      return problems(state, host, ChangedFiles.NONE, joined);
     }
   }
 
@@ -57,8 +53,9 @@ final class HostCheck {
 
   /// All reasons against it; empty when there are none.
   static List<Problem> problems(
-      ProcessState state, Host host, ChangedFiles changed, JoinedNamespaces joined)
+      ProcessState state, ThisHost here, ChangedFiles changed, JoinedNamespaces joined)
       throws CheckpointException, IOException {
+    Host host = here.facts();
     List<Problem> problems = new ArrayList<>();
     if (state.getHost().getArch() != host.getArch()) {
       problems.add(
@@ -86,7 +83,7 @@ final class HostCheck {
     }
     unsupported(state, problems);
     cpu(state, host, problems);
-    if (VdsoVerdict.of(state, KernelMappings.ofThisHost()) instanceof VdsoVerdict.Refused refused) {
+    if (VdsoVerdict.of(state, here.mappings()) instanceof VdsoVerdict.Refused refused) {
       problems.addAll(refused.problems());
     }
     files(state, changed, problems);
@@ -95,7 +92,7 @@ final class HostCheck {
   }
 
   /// The same for a state of which only host, executable, mappings, ids and descriptors are known.
-  static List<Problem> outline(ProcessState state, Host host)
+  static List<Problem> outline(ProcessState state, ThisHost host)
       throws CheckpointException, IOException {
     ProcessState known = state.toBuilder().clearThreads().build();
     try (JoinedNamespaces joined = namespaces(state)) {

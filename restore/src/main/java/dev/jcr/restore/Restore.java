@@ -79,7 +79,8 @@ public final class Restore {
       }
       ProcessState wanted = options.applied(image.state());
       ChangedFiles changed = options.files().changed();
-      Host host = HostFacts.read().build();
+      ThisHost here = staging == null ? ThisHost.read() : staging.host();
+      Host host = here.facts();
       try (JoinedNamespaces joined =
           JoinedNamespaces.open(wanted.getIdentity().getNamespacesList())) {
         // What decompresses is loaded before the first visit to other files.
@@ -90,7 +91,7 @@ public final class Restore {
         ClockPlan clocks =
             ClockPlan.of(embedded.state().getTimers(), HostClocks.read(), options.clocks());
         try (Namespaces.Visit _ = joined.enter()) {
-          List<Problem> problems = HostCheck.problems(embedded.state(), host, changed, joined);
+          List<Problem> problems = HostCheck.problems(embedded.state(), here, changed, joined);
           clocks
               .problem(
                   KernelFeatures.timeNamespaces(), ", or let it have this host's (--clocks=host)")
@@ -98,7 +99,7 @@ public final class Restore {
           HostCheck.require(options.directory().toString(), problems);
           FileCheck.require(embedded.state().getFiles(), changed);
         }
-        VdsoVerdict vdso = VdsoVerdict.of(embedded.state(), KernelMappings.ofThisHost());
+        VdsoVerdict vdso = VdsoVerdict.of(embedded.state(), here.mappings());
         ProcessState state = vdso.applied(embedded.state());
         LazyRanges lazy =
             remote == null
@@ -203,7 +204,7 @@ public final class Restore {
       throws CheckpointException {
     try {
       List<Problem> problems =
-          HostCheck.outline(HostFiles.embedded(outline, embedded), HostFacts.read().build());
+          HostCheck.outline(HostFiles.embedded(outline, embedded), ThisHost.read());
       ClockPlan.of(outline.getTimers(), HostClocks.read(), ClockMode.AUTO)
           .problem(KernelFeatures.timeNamespaces(), "")
           .ifPresent(problems::add);

@@ -1,6 +1,7 @@
 package dev.jcr.restore;
 
 import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.codec.ImageReader;
 import dev.jcr.image.codec.ImageSeries;
 import dev.jcr.image.pages.PageStore;
@@ -48,6 +49,7 @@ public final class Staging implements AutoCloseable {
 
   private static final int MADV_NOHUGEPAGE = 15;
 
+  private final ThisHost host;
   private final TracerThread thread;
   private final Stub stub;
 
@@ -115,7 +117,8 @@ public final class Staging implements AutoCloseable {
       Ranges kept,
       Ranges pages) {}
 
-  private Staging(TracerThread thread, Stub stub, Map<Like, Ranges> mapped) {
+  private Staging(ThisHost host, TracerThread thread, Stub stub, Map<Like, Ranges> mapped) {
+    this.host = host;
     this.thread = thread;
     this.stub = stub;
     this.mapped = mapped;
@@ -125,10 +128,11 @@ public final class Staging implements AutoCloseable {
   ///
   /// @param outline mappings, ascending; not trusted
   public static Staging begin(ProcessState outline) throws CheckpointException {
+    ThisHost host = hostOrFailure();
     TracerThread thread = new TracerThread();
     boolean done = false;
     try {
-      Staging staging = thread.call(() -> begin(thread, outline.getMemory().getVmasList()));
+      Staging staging = thread.call(() -> begin(host, thread, outline.getMemory().getVmasList()));
       done = true;
       return staging;
     } finally {
@@ -138,7 +142,7 @@ public final class Staging implements AutoCloseable {
     }
   }
 
-  private static Staging begin(TracerThread thread, List<Vma> vmas)
+  private static Staging begin(ThisHost host, TracerThread thread, List<Vma> vmas)
       throws CheckpointException, IOException {
     Stub stub = Stub.start(RestorePlan.gap(vmas));
     Map<Like, Ranges> mapped = new LinkedHashMap<>();
@@ -174,12 +178,26 @@ public final class Staging implements AutoCloseable {
           stub.process().call(Syscall.MUNMAP, at, length);
         }
       }
-      return new Staging(thread, stub, mapped);
+      return new Staging(host, thread, stub, mapped);
     } catch (CheckpointException | RuntimeException | Error e) {
       stub.memory().close();
       TaskMaker.endStub(stub.pid());
       throw e;
     }
+  }
+
+  private static ThisHost hostOrFailure() throws CheckpointException {
+    try {
+      return ThisHost.read();
+    } catch (IOException e) {
+      throw new CheckpointException(
+          Outcome.FAILED, "cannot look at this host: " + e.getMessage(), e);
+    }
+  }
+
+  /// Read when this began.
+  ThisHost host() {
+    return host;
   }
 
   private static boolean isStageable(Vma vma) {
