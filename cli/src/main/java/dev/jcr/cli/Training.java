@@ -1,7 +1,12 @@
 package dev.jcr.cli;
 
+import dev.jcr.cli.migrate.WarmUp;
+import java.io.IOException;
 import java.io.PrintWriter;
-import java.io.Writer;
+import java.io.StringWriter;
+import java.io.UncheckedIOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 
@@ -29,13 +34,34 @@ final class Training {
       run("diff", image + ".running", image);
       run("restore", image, "--dry-run");
       run("restore", image, "-d");
+      migration(args[0] + "/hosts", pid);
     }
     run("check");
   }
 
-  private static void run(String... args) {
-    PrintWriter nowhere = new PrintWriter(Writer.nullWriter());
+  /// What a source and a destination do before a process moves, and their connection.
+  private static void migration(String folder, String pid) {
+    String fingerprint = run("serve", "--init", "--dir", folder).strip();
+    run("serve", "--trust", fingerprint, "--dir", folder);
+    String address = "127.0.0.1:" + freePort();
+    Thread.ofPlatform().daemon().start(() -> run("serve", "--dir", folder, "--listen", address));
+    WarmUp.run();
+    // No other host: the destination refuses what is here.
+    run("migrate", pid, address, "--dir", folder);
+  }
+
+  private static int freePort() {
+    try (ServerSocket free = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+      return free.getLocalPort();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  private static String run(String... args) {
+    StringWriter out = new StringWriter();
     PrintWriter log = new PrintWriter(System.err, true, StandardCharsets.UTF_8);
-    log.println(List.of(args) + " " + Main.run(nowhere, log, args));
+    log.println(List.of(args) + " " + Main.run(new PrintWriter(out), log, args));
+    return out.toString();
   }
 }

@@ -491,8 +491,11 @@ public final class Destination implements AutoCloseable {
                     remote);
             Optional<LazyServer> pages = restored.lazy();
             restored.notes().forEach(note -> log.accept("note: " + Describe.visible(note)));
-            journal.set(pages.isPresent() ? "fetching" : "running");
+            // It runs: the source is told first, who measures how long it stood still. "thawing"
+            // with
+            // a living process says the same as what is written now.
             process.running.complete(true);
+            journal.set(pages.isPresent() ? "fetching" : "running");
             log.accept("process " + journal.get("pid") + " of migration " + id + " runs here");
             complete(id, journal, process, pages);
           } catch (CheckpointException | IOException | RuntimeException | Error e) {
