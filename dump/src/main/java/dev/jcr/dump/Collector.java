@@ -64,6 +64,7 @@ import dev.jcr.parasite.namespace.Namespaces;
 import dev.jcr.parasite.procfs.MapsEntry;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.procfs.ProcStat;
+import dev.jcr.parasite.procfs.ProcStatus;
 import dev.jcr.parasite.procfs.Smaps;
 import dev.jcr.parasite.ptrace.Freeze;
 import dev.jcr.parasite.ptrace.Ptrace;
@@ -85,6 +86,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.NavigableMap;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
@@ -111,6 +113,7 @@ final class Collector implements AutoCloseable {
   private final HostClocks clocks;
   private final SleepClock sleepClock = new SleepClock();
   private final Map<Integer, InterruptedCall> putBack = new HashMap<>();
+  private final Map<Integer, InterruptedCall> interrupted = new HashMap<>();
   private final Map<Integer, long[]> aborted = new HashMap<>();
   private final Statistics.Builder statistics = Statistics.newBuilder();
   private @Nullable WriteTracker tracker;
@@ -198,6 +201,7 @@ final class Collector implements AutoCloseable {
   Freeze stop(long budgetNanos) throws CheckpointException, IOException {
     aborted.clear();
     putBack.clear();
+    interrupted.clear();
     sleepClock.read(proc, machine.arch(), memory);
     Freeze freeze = Freeze.stop(pid, machine, budgetNanos);
     boolean done = false;
@@ -279,7 +283,9 @@ final class Collector implements AutoCloseable {
       actions.forEach(action -> byNumber.put(action.getSignal(), action));
       List<PendingSignal> shared = SignalCollector.pending(leader.tracee(), true);
       for (StoppedThread thread : freeze.threads()) {
-        InterruptedCall call = settled(thread, calls, byNumber, shared);
+        InterruptedCall call =
+            settled(
+                thread, SignalCollector.pending(thread.tracee(), false), calls, byNumber, shared);
         long remaining =
             sleepClock.remaining(thread.tid(), call, machine.arch(), memory, stoppedAt);
         state.addThreads(
@@ -298,12 +304,13 @@ final class Collector implements AutoCloseable {
   /// The final decision about a thread's call, now that the handlers are known.
   private InterruptedCall settled(
       StoppedThread thread,
+      List<PendingSignal> pending,
       Map<Integer, InterruptedCall> calls,
       Map<Integer, SignalAction> actions,
       List<PendingSignal> shared)
       throws CheckpointException {
     Optional<InterruptedCall.Handler> handler =
-        handler(thread, shared)
+        handler(thread, pending, shared)
             .map(signal ->
                 new InterruptedCall.Handler((flags(actions.get(signal)) & SA_RESTART) != 0));
     InterruptedCall call = handler.isEmpty() ? call(calls, thread) : decide(thread, handler);
@@ -320,7 +327,7 @@ final class Collector implements AutoCloseable {
   ProcessState collect(Freeze freeze, PageWriter pages, long stoppedAt)
       throws CheckpointException, IOException {
     requireSame();
-    suspendSeccomp(freeze);
+    Map<Integer, ProcStatus> statuses = suspendSeccomp(freeze);
     Map<Integer, InterruptedCall> calls = interrupted(freeze);
     Map<Integer, Registers> registers = new HashMap<>();
     for (StoppedThread thread : freeze.threads()) {
@@ -364,17 +371,29 @@ final class Collector implements AutoCloseable {
       Map<Integer, SignalAction> byNumber = new HashMap<>();
       actions.forEach(action -> byNumber.put(action.getSignal(), action));
       List<PendingSignal> shared = SignalCollector.pending(leader.tracee(), true);
+      List<ThreadCollector> collectors = new ArrayList<>();
       for (StoppedThread thread : freeze.threads()) {
-        InterruptedCall call = settled(thread, calls, byNumber, shared);
+        List<PendingSignal> pending = SignalCollector.pending(thread.tracee(), false);
+        long[] decided = call(calls, thread).resume();
+        InterruptedCall call = settled(thread, pending, calls, byNumber, shared);
+        if (!Arrays.equals(decided, call.resume())) {
+          registers.put(thread.tid(), withGeneral(registers.get(thread.tid()), call.resume()));
+        }
         long remaining =
             sleepClock.remaining(thread.tid(), call, machine.arch(), memory, stoppedAt);
-        Thread.Builder collected;
-        try (Infection.InfectedThread inside = infection.enter(thread, call)) {
-          collected = ThreadCollector.collect(proc, thread, call, remaining, inside);
-        }
+        collectors.add(
+            new ThreadCollector(
+                thread,
+                call,
+                Objects.requireNonNull(statuses.get(thread.tid())),
+                pending,
+                remaining));
+      }
+      infection.run(collectors);
+      for (ThreadCollector one : collectors) {
         threads.add(
-            collected
-                .setRegisters(withGeneral(registers.get(thread.tid()), call.resume()))
+            one.found()
+                .setRegisters(Objects.requireNonNull(registers.get(one.thread().tid())))
                 .build());
       }
       lockFuture = lockFuture(infection.scratch());
@@ -516,17 +535,24 @@ final class Collector implements AutoCloseable {
   }
 
   /// An injected call could be what a filter kills for. The kernel ends this with the tracing.
-  private void suspendSeccomp(Freeze freeze) throws CheckpointException, IOException {
+  ///
+  /// @return the status of each thread by its id
+  private Map<Integer, ProcStatus> suspendSeccomp(Freeze freeze)
+      throws CheckpointException, IOException {
     refuse(dispatched(freeze));
     refuse(apart(freeze));
+    Map<Integer, ProcStatus> statuses = new HashMap<>();
     for (StoppedThread thread : freeze.threads()) {
-      if (proc.status(thread.tid()).seccomp() != 0
+      ProcStatus status = proc.status(thread.tid());
+      statuses.put(thread.tid(), status);
+      if (status.seccomp() != 0
           && !thread.tracee().trySetOptions(Ptrace.O_TRACESYSGOOD | Ptrace.O_SUSPEND_SECCOMP)) {
         throw new CheckpointException(
             CheckpointException.Outcome.UNSUPPORTED,
             "cannot dump thread " + thread.tid() + ": its seccomp filters cannot be suspended");
       }
     }
+    return statuses;
   }
 
   /// Whether a thread is in restart_syscall(2) of a call that cannot be told: it was not asleep yet
@@ -604,8 +630,10 @@ final class Collector implements AutoCloseable {
 
   private Map<Integer, InterruptedCall> interrupted(Freeze freeze)
       throws CheckpointException, IOException {
+    if (!interrupted.isEmpty()) {
+      return interrupted;
+    }
     caught = proc.status().sigCgt();
-    Map<Integer, InterruptedCall> calls = new HashMap<>();
     List<PendingSignal> shared = SignalCollector.pending(freeze.leader().tracee(), true);
     for (StoppedThread thread : freeze.threads()) {
       // Whether the handler restarts calls is not known yet, and matters to none of those put back.
@@ -614,14 +642,17 @@ final class Collector implements AutoCloseable {
         aborted.put(thread.tid(), registers);
       }
       InterruptedCall call =
-          decide(thread, handler(thread, shared).map(_ -> new InterruptedCall.Handler(true)));
-      calls.put(thread.tid(), call);
+          decide(
+              thread,
+              handler(thread, SignalCollector.pending(thread.tracee(), false), shared)
+                  .map(_ -> new InterruptedCall.Handler(true)));
+      interrupted.put(thread.tid(), call);
       if (call.kind() == InterruptedCall.Kind.PUT_BACK) {
         // At once: whatever fails from here on, the program does not see the EINTR.
         thread.tracee().setGeneral(call.live());
       }
     }
-    return calls;
+    return interrupted;
   }
 
   private Registers registers(Tracee tracee, long[] general) throws CheckpointException {
@@ -690,11 +721,11 @@ final class Collector implements AutoCloseable {
   }
 
   /// The first pending, unblocked signal that has a handler.
-  private Optional<Integer> handler(StoppedThread thread, List<PendingSignal> shared)
-      throws CheckpointException {
-    List<PendingSignal> pending = new ArrayList<>(SignalCollector.pending(thread.tracee(), false));
-    pending.addAll(shared);
-    for (PendingSignal signal : pending) {
+  private Optional<Integer> handler(
+      StoppedThread thread, List<PendingSignal> own, List<PendingSignal> shared) {
+    List<PendingSignal> all = new ArrayList<>(own);
+    all.addAll(shared);
+    for (PendingSignal signal : all) {
       long deliverable = caught & ~thread.signalMask();
       if ((deliverable >>> (signal.getSignal() - 1) & 1) != 0) {
         return Optional.of(signal.getSignal());
@@ -715,8 +746,8 @@ final class Collector implements AutoCloseable {
 
   /// The lowest part of the main stack, when no thread's stack pointer is in or just above it.
   private Infection.StackBottom stackBottom(Freeze freeze) throws IOException {
-    for (MapsEntry entry : proc.maps()) {
-      if (entry.path().equals("[stack]") && entry.permissions().startsWith("rw")) {
+    for (MapsEntry entry : proc.maps("[stack]")) {
+      if (entry.permissions().startsWith("rw")) {
         for (StoppedThread thread : freeze.threads()) {
           long sp = machine.sp(thread.registers());
           if (sp >= entry.start() && sp < entry.start() + 2 * STACK_BOTTOM) {

@@ -81,7 +81,7 @@ public final class SleepClock {
           if (in.running() || in.number() < 0) {
             continue;
           }
-          places.put(tid, proc.text("task/" + tid + "/wchan").strip());
+          places.put(tid, proc.place(tid));
           Optional<TimedCall> call = TimedCall.of(arch, in.number(), in.arguments());
           OptionalLong timeout =
               call.map(timed -> timed.timeout(in.arguments(), memory)).orElse(OptionalLong.empty());

@@ -5,9 +5,9 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import com.google.protobuf.ByteString;
 import dev.jcr.dump.identity.IdentityCollector;
-import dev.jcr.dump.signals.SignalCollector;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.v1.BlockedCall;
+import dev.jcr.image.v1.PendingSignal;
 import dev.jcr.image.v1.Resume;
 import dev.jcr.image.v1.Rseq;
 import dev.jcr.image.v1.Scheduling;
@@ -17,12 +17,11 @@ import dev.jcr.image.v1.SignalStack;
 import dev.jcr.image.v1.Thread;
 import dev.jcr.image.v1.UserDispatch;
 import dev.jcr.image.v1.UtilizationClamp;
-import dev.jcr.parasite.arch.Machine;
 import dev.jcr.parasite.collect.NumaPolicies;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Prctl;
 import dev.jcr.parasite.linux.Syscall;
-import dev.jcr.parasite.procfs.Proc;
+import dev.jcr.parasite.linux.ThreadBuffer;
 import dev.jcr.parasite.procfs.ProcStatus;
 import dev.jcr.parasite.ptrace.StoppedThread;
 import dev.jcr.parasite.ptrace.Tracee;
@@ -30,13 +29,14 @@ import dev.jcr.parasite.remote.Batch;
 import dev.jcr.parasite.remote.Infection;
 import dev.jcr.parasite.restart.InterruptedCall;
 import java.io.IOException;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
+import java.util.List;
 import java.util.Optional;
 
-/// What the kernel keeps per task, besides registers.
-public final class ThreadCollector {
+/// What the kernel keeps per task, besides registers: what can be read from outside at once, the
+/// rest by a visit of an infection.
+public final class ThreadCollector implements Infection.Visit {
   private static final int STACK_T_SIZE = 24;
   private static final int SCHED_ATTR_SIZE = 56;
   private static final int WHOLE_CLAMP = 1024;
@@ -44,39 +44,52 @@ public final class ThreadCollector {
   private static final int IOPRIO_WHO_PROCESS = 1;
   private static final int SECCOMP_MODE_FILTER = 2;
 
-  private ThreadCollector() {}
+  private static final ThreadBuffer BUFFER = new ThreadBuffer(Long.BYTES * AFFINITY_WORDS);
 
-  /// Fills everything but registers and the pending signals' effect on them.
+  private final StoppedThread stopped;
+  private final InterruptedCall call;
+  private final ProcStatus status;
+  private final Thread.Builder thread;
+  private long stack;
+  private long tidAddress;
+  private long deathSignal;
+  private int slack;
+  private int securebits;
+  private long policy;
+
+  /// Reads what is to be had from outside: all but registers and the pending signals' effect on
+  /// them.
   ///
+  /// @param status of this thread, read since the stop
+  /// @param pending its own queue
   /// @param remaining nanoseconds left of a relative timeout, 0 when none is known
-  public static Thread.Builder collect(
-      Proc proc,
+  public ThreadCollector(
       StoppedThread stopped,
       InterruptedCall call,
-      long remaining,
-      Infection.InfectedThread inside)
+      ProcStatus status,
+      List<PendingSignal> pending,
+      long remaining)
       throws CheckpointException, IOException {
+    this.stopped = stopped;
+    this.call = call;
+    this.status = status;
     int tid = stopped.tid();
-    ProcStatus status = proc.status(tid);
-    Thread.Builder thread =
+    this.thread =
         Thread.newBuilder()
             .setTid(tid)
-            .setComm(ByteString.copyFrom(comm(proc, tid)))
+            .setComm(ByteString.copyFrom(comm(status)))
             .setSignalMask(stopped.signalMask())
-            .addAllPending(SignalCollector.pending(stopped.tracee(), false))
+            .addAllPending(pending)
+            .setBlockedCall(blocked(call, remaining))
             .setScheduling(scheduling(tid));
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment head = arena.allocate(JAVA_LONG, 2);
-      Kernel.call(
-          "read the robust list of thread " + tid,
-          Syscall.GET_ROBUST_LIST,
-          tid,
-          head.address(),
-          head.address() + 8);
-      thread
-          .setRobustList(head.get(JAVA_LONG, 0))
-          .setRobustListLength((int) head.get(JAVA_LONG, 8));
-    }
+    MemorySegment head = BUFFER.get();
+    Kernel.call(
+        "read the robust list of thread " + tid,
+        Syscall.GET_ROBUST_LIST,
+        tid,
+        head.address(),
+        head.address() + 8);
+    thread.setRobustList(head.get(JAVA_LONG, 0)).setRobustListLength((int) head.get(JAVA_LONG, 8));
     stopped
         .tracee()
         .rseq()
@@ -87,7 +100,6 @@ public final class ThreadCollector {
                     .setLength(rseq.length())
                     .setSignature(rseq.signature())
                     .setFlags(rseq.flags())));
-
     stopped
         .userDispatch()
         .ifPresent(dispatch ->
@@ -96,19 +108,35 @@ public final class ThreadCollector {
                     .setSelector(dispatch.selector())
                     .setOffset(dispatch.offset())
                     .setLength(dispatch.length())));
+    thread.setSeccomp(seccomp(stopped.tracee(), status.seccomp()));
+  }
 
-    Batch batch = inside.batch();
-    long stack = batch.room(STACK_T_SIZE);
+  @Override
+  public StoppedThread thread() {
+    return stopped;
+  }
+
+  @Override
+  public InterruptedCall call() {
+    return call;
+  }
+
+  @Override
+  public void ask(Batch batch) {
+    stack = batch.room(STACK_T_SIZE);
     batch.require("read the signal stack", Syscall.SIGALTSTACK, 0, stack);
-    long tidAddress = batch.room(8);
+    tidAddress = batch.room(8);
     batch.require("read clear_child_tid", Syscall.PRCTL, Prctl.GET_TID_ADDRESS, tidAddress);
-    long deathSignal = batch.room(8);
+    deathSignal = batch.room(8);
     batch.require("read the parent death signal", Syscall.PRCTL, Prctl.GET_PDEATHSIG, deathSignal);
     // From outside (/proc/TID/timerslack_ns) it needs CAP_SYS_NICE.
-    int slack = batch.require("read timer slack", Syscall.PRCTL, Prctl.GET_TIMERSLACK);
-    int securebits = batch.require("read securebits", Syscall.PRCTL, Prctl.GET_SECUREBITS);
-    long policy = NumaPolicies.ask(batch);
-    Batch.Results results = inside.run(batch);
+    slack = batch.require("read timer slack", Syscall.PRCTL, Prctl.GET_TIMERSLACK);
+    securebits = batch.require("read securebits", Syscall.PRCTL, Prctl.GET_SECUREBITS);
+    policy = NumaPolicies.ask(batch);
+  }
+
+  @Override
+  public void answered(Batch.Results results) {
     NumaPolicies.answer(results, policy).ifPresent(thread::setNumaPolicy);
     thread.setSignalStack(
         SignalStack.newBuilder()
@@ -119,8 +147,10 @@ public final class ThreadCollector {
     thread.setParentDeathSignal(results.integer(deathSignal));
     thread.setTimerSlack(results.value(slack));
     thread.setCredentials(IdentityCollector.credentials(status, (int) results.value(securebits)));
-    thread.setSeccomp(seccomp(stopped.tracee(), status.seccomp()));
-    thread.setBlockedCall(blocked(call, remaining));
+  }
+
+  /// What was found; complete when it was [#answered].
+  public Thread.Builder found() {
     return thread;
   }
 
@@ -137,18 +167,6 @@ public final class ThreadCollector {
               .setFlags(tracee.seccompFlags(index)));
     }
     return seccomp.build();
-  }
-
-  /// First uses of what [#collect] runs inside the freeze.
-  public static void warmUp(Proc proc, Machine machine) throws IOException {
-    int tid = proc.tasks().getFirst();
-    IdentityCollector.credentials(proc.status(tid), 0);
-    comm(proc, tid);
-    scheduling(tid);
-    long[] registers = new long[machine.words()];
-    machine.returningCode(machine.syscall(registers, 0, 0), 0, _ -> new byte[0]);
-    blocked(
-        InterruptedCall.of(machine, registers, Optional.empty(), Optional.empty(), "", false), 0);
   }
 
   /// The call as an image has it.
@@ -170,58 +188,59 @@ public final class ThreadCollector {
     return blocked.build();
   }
 
-  private static byte[] comm(Proc proc, int tid) throws IOException {
-    String text = proc.text("task/" + tid + "/comm");
-    return text.substring(0, text.length() - 1).getBytes(StandardCharsets.ISO_8859_1);
+  private static byte[] comm(ProcStatus status) {
+    return status.name().getBytes(StandardCharsets.ISO_8859_1);
   }
 
   /// sched_getattr(2), sched_getaffinity(2) and ioprio_get(2) from outside.
   private static Scheduling scheduling(int tid) throws IOException {
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment attributes = arena.allocate(SCHED_ATTR_SIZE, 8);
-      Kernel.call(
-          "read scheduling of thread " + tid,
-          Syscall.SCHED_GETATTR,
-          tid,
-          attributes.address(),
-          SCHED_ATTR_SIZE,
-          0);
-      Scheduling.Builder scheduling =
-          Scheduling.newBuilder()
-              .setPolicy(attributes.get(JAVA_INT, 4))
-              .setFlags(attributes.get(JAVA_LONG, 8))
-              .setNice(attributes.get(JAVA_INT, 16))
-              .setPriority(attributes.get(JAVA_INT, 20));
-      if (attributes.get(JAVA_INT, 4) == SCHED_DEADLINE) {
-        scheduling
-            .setRuntime(attributes.get(JAVA_LONG, 24))
-            .setDeadline(attributes.get(JAVA_LONG, 32))
-            .setPeriod(attributes.get(JAVA_LONG, 40));
-      }
-      int minimum = attributes.get(JAVA_INT, 48);
-      int maximum = attributes.get(JAVA_INT, 52);
-      // A kernel without clamps leaves both 0, a task without has all of the range.
-      if (maximum != 0 && (minimum != 0 || maximum != WHOLE_CLAMP)) {
-        scheduling.setClamp(UtilizationClamp.newBuilder().setMinimum(minimum).setMaximum(maximum));
-      }
-      MemorySegment mask = arena.allocate(JAVA_LONG, AFFINITY_WORDS);
-      Kernel.call(
-          "read the affinity of thread " + tid,
-          Syscall.SCHED_GETAFFINITY,
-          tid,
-          mask.byteSize(),
-          mask.address());
-      int words = AFFINITY_WORDS;
-      while (words > 0 && mask.getAtIndex(JAVA_LONG, words - 1) == 0) {
-        words--;
-      }
-      for (int i = 0; i < words; i++) {
-        scheduling.addAffinity(mask.getAtIndex(JAVA_LONG, i));
-      }
-      return scheduling
-          .setIoPriority((int) Math.max(0, Kernel.raw(Syscall.IOPRIO_GET, IOPRIO_WHO_PROCESS, tid)))
-          .build();
+    MemorySegment attributes = BUFFER.get();
+    // Of a kernel that knows fewer, the rest stays.
+    attributes.asSlice(0, SCHED_ATTR_SIZE).fill((byte) 0);
+    Kernel.call(
+        "read scheduling of thread " + tid,
+        Syscall.SCHED_GETATTR,
+        tid,
+        attributes.address(),
+        SCHED_ATTR_SIZE,
+        0);
+    Scheduling.Builder scheduling =
+        Scheduling.newBuilder()
+            .setPolicy(attributes.get(JAVA_INT, 4))
+            .setFlags(attributes.get(JAVA_LONG, 8))
+            .setNice(attributes.get(JAVA_INT, 16))
+            .setPriority(attributes.get(JAVA_INT, 20));
+    if (attributes.get(JAVA_INT, 4) == SCHED_DEADLINE) {
+      scheduling
+          .setRuntime(attributes.get(JAVA_LONG, 24))
+          .setDeadline(attributes.get(JAVA_LONG, 32))
+          .setPeriod(attributes.get(JAVA_LONG, 40));
     }
+    int minimum = attributes.get(JAVA_INT, 48);
+    int maximum = attributes.get(JAVA_INT, 52);
+    // A kernel without clamps leaves both 0, a task without has all of the range.
+    if (maximum != 0 && (minimum != 0 || maximum != WHOLE_CLAMP)) {
+      scheduling.setClamp(UtilizationClamp.newBuilder().setMinimum(minimum).setMaximum(maximum));
+    }
+    MemorySegment mask = BUFFER.get();
+    // The result is how much of the mask the kernel has.
+    long size =
+        Kernel.call(
+            "read the affinity of thread " + tid,
+            Syscall.SCHED_GETAFFINITY,
+            tid,
+            mask.byteSize(),
+            mask.address());
+    int words = (int) (size / Long.BYTES);
+    while (words > 0 && mask.getAtIndex(JAVA_LONG, words - 1) == 0) {
+      words--;
+    }
+    for (int i = 0; i < words; i++) {
+      scheduling.addAffinity(mask.getAtIndex(JAVA_LONG, i));
+    }
+    return scheduling
+        .setIoPriority((int) Math.max(0, Kernel.raw(Syscall.IOPRIO_GET, IOPRIO_WHO_PROCESS, tid)))
+        .build();
   }
 
   private static final int SCHED_DEADLINE = 6;

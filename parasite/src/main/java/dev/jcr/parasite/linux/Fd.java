@@ -1,7 +1,7 @@
 package dev.jcr.parasite.linux;
 
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.util.Optional;
 
 /// A file descriptor of jcr's own, closed with it. Borrowed descriptors are plain `int fd`.
@@ -12,6 +12,9 @@ public final class Fd implements AutoCloseable {
   public static final int O_RDWR = 2;
   public static final int O_CLOEXEC = 0x80000;
 
+  private static final int PATH_MAX = 4096;
+  private static final ThreadBuffer PATH = new ThreadBuffer(PATH_MAX);
+
   private final int number;
   private boolean open = true;
 
@@ -21,17 +24,18 @@ public final class Fd implements AutoCloseable {
 
   /// openat(2) relative to the working directory.
   public static Fd open(String path, int flags, int mode) throws SyscallException {
-    try (Arena arena = Arena.ofConfined()) {
-      return new Fd(
-          (int)
-              Kernel.call(
-                  "open " + path,
-                  Syscall.OPENAT,
-                  AT_FDCWD,
-                  FileName.allocate(arena, path).address(),
-                  flags | O_CLOEXEC,
-                  mode));
+    byte[] name = FileName.bytes(path);
+    if (name.length >= PATH_MAX) {
+      throw new SyscallException("open " + path, Syscall.OPENAT, Errno.ENAMETOOLONG);
     }
+    MemorySegment buffer = PATH.get();
+    MemorySegment.copy(name, 0, buffer, ValueLayout.JAVA_BYTE, 0, name.length);
+    buffer.set(ValueLayout.JAVA_BYTE, name.length, (byte) 0);
+    long result = Kernel.raw(Syscall.OPENAT, AT_FDCWD, buffer.address(), flags | O_CLOEXEC, mode);
+    if (Kernel.isError(result)) {
+      throw new SyscallException("open " + path, Syscall.OPENAT, (int) -result);
+    }
+    return new Fd((int) result);
   }
 
   /// pidfd_open(2).

@@ -1,7 +1,6 @@
 package dev.jcr.parasite.linux;
 
 import dev.jcr.image.v1.Arch;
-import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
 import java.lang.foreign.MemoryLayout;
@@ -27,6 +26,7 @@ public final class Kernel {
   private static final long ERRNO =
       STATE.byteOffset(MemoryLayout.PathElement.groupElement("errno"));
 
+  private static final ThreadBuffer CAPTURED = new ThreadBuffer(STATE.byteSize());
   private static final MethodHandle FUNCTION = link();
   private static final MemorySegment SYSCALL =
       Linker.nativeLinker().defaultLookup().findOrThrow("syscall");
@@ -69,8 +69,8 @@ public final class Kernel {
   }
 
   static long rawNumber(int number, long... arguments) {
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment state = arena.allocate(STATE);
+    MemorySegment state = CAPTURED.get();
+    try {
       long result =
           (long)
               FUNCTION.invokeExact(
@@ -92,11 +92,11 @@ public final class Kernel {
   /// Calls a C function of at most six integers and addresses; its result as it is. The memory they
   /// name must outlive the call.
   static long function(MemorySegment function, long... arguments) {
-    try (Arena arena = Arena.ofConfined()) {
+    try {
       return (long)
           FUNCTION.invokeExact(
               function,
-              arena.allocate(STATE),
+              CAPTURED.get(),
               argument(arguments, 0),
               argument(arguments, 1),
               argument(arguments, 2),

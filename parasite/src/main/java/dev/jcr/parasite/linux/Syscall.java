@@ -2,6 +2,7 @@ package dev.jcr.parasite.linux;
 
 import dev.jcr.image.v1.Arch;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 
 /// System call numbers: one row per call, one column per architecture, checked against the kernel's
 /// headers by the ABI oracle. The same table serves local calls ([Kernel]) and calls made inside a
@@ -220,6 +221,9 @@ public enum Syscall {
 
   private static final int NONE = -1;
 
+  private static final @Nullable Syscall[] BY_X8664 = rows(Arch.ARCH_X86_64);
+  private static final @Nullable Syscall[] BY_AARCH64 = rows(Arch.ARCH_AARCH64);
+
   private final int x8664;
   private final int aarch64;
 
@@ -241,14 +245,21 @@ public enum Syscall {
     return (arch == Arch.ARCH_AARCH64 ? aarch64 : x8664) != NONE;
   }
 
-  /// The row with this number on `arch`; empty for calls that jcr has no use for.
-  public static Optional<Syscall> of(Arch arch, long number) {
+  private static @Nullable Syscall[] rows(Arch arch) {
+    @Nullable Syscall[] rows = new Syscall[1024];
     for (Syscall call : values()) {
-      int own = arch == Arch.ARCH_AARCH64 ? call.aarch64 : call.x8664;
-      if (own == number && own != NONE) {
-        return Optional.of(call);
+      if (call.exists(arch)) {
+        rows[call.number(arch)] = call;
       }
     }
-    return Optional.empty();
+    return rows;
+  }
+
+  /// The row with this number on `arch`; empty for calls that jcr has no use for.
+  public static Optional<Syscall> of(Arch arch, long number) {
+    @Nullable Syscall[] rows = arch == Arch.ARCH_AARCH64 ? BY_AARCH64 : BY_X8664;
+    return number < 0 || number >= rows.length
+        ? Optional.empty()
+        : Optional.ofNullable(rows[(int) number]);
   }
 }

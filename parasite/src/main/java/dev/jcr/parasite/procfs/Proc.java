@@ -7,13 +7,14 @@ import dev.jcr.parasite.linux.FileName;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
-import java.io.ByteArrayOutputStream;
+import dev.jcr.parasite.linux.ThreadBuffer;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
@@ -24,6 +25,7 @@ import java.util.Optional;
 /// loses those that are not ASCII when the locale is C.
 public final class Proc {
   private static final int CHUNK = 64 * 1024;
+  private static final ThreadBuffer BUFFER = new ThreadBuffer(CHUNK);
   private static final int PATH_MAX = 4096;
   private static final int O_DIRECTORY = Kernel.HOST == Arch.ARCH_AARCH64 ? 0x4000 : 0x10000;
 
@@ -62,20 +64,37 @@ public final class Proc {
   }
 
   public byte[] bytes(String relative) throws IOException {
-    try (Fd fd = Fd.open(path(relative), Fd.O_RDONLY, 0);
-        Arena arena = Arena.ofConfined()) {
-      MemorySegment buffer = arena.allocate(CHUNK);
-      ByteArrayOutputStream all = new ByteArrayOutputStream();
+    return bytes(relative, false);
+  }
+
+  /// @param record the file is one record, which the kernel gives whole by the first read(2)
+  ///   (fs/seq_file.c, single_open)
+  private byte[] bytes(String relative, boolean record) throws IOException {
+    String path = path(relative);
+    try (Fd fd = Fd.open(path, Fd.O_RDONLY, 0)) {
+      MemorySegment buffer = BUFFER.get();
+      byte[] all = new byte[0];
+      int used = 0;
       while (true) {
-        long count =
-            Kernel.call(
-                "read " + path(relative), Syscall.READ, fd.number(), buffer.address(), CHUNK);
-        if (count == 0) {
-          return all.toByteArray();
+        long result = Kernel.raw(Syscall.READ, fd.number(), buffer.address(), CHUNK);
+        if (Kernel.isError(result)) {
+          throw new SyscallException("read " + path, Syscall.READ, (int) -result);
         }
-        all.writeBytes(buffer.asSlice(0, count).toArray(ValueLayout.JAVA_BYTE));
+        int count = (int) result;
+        if (used + count > all.length) {
+          all = Arrays.copyOf(all, Math.max(used + count, 2 * used));
+        }
+        MemorySegment.copy(buffer, ValueLayout.JAVA_BYTE, 0, all, used, count);
+        used += count;
+        if (count == 0 || (record && count < CHUNK)) {
+          return used == all.length ? all : Arrays.copyOf(all, used);
+        }
       }
     }
+  }
+
+  private String record(String relative) throws IOException {
+    return new String(bytes(relative, true), StandardCharsets.ISO_8859_1);
   }
 
   /// Like [#text], but empty when the file does not exist in this kernel (or any more).
@@ -154,34 +173,54 @@ public final class Proc {
     return MapsEntry.parse(text("maps"));
   }
 
+  /// Those with this path. Parses no others: there may be tens of thousands.
+  public List<MapsEntry> maps(String path) throws IOException {
+    String all = text("maps");
+    StringBuilder lines = new StringBuilder();
+    String end = " " + path + "\n";
+    int at = all.indexOf(end);
+    while (at >= 0) {
+      lines.append(all, all.lastIndexOf('\n', at) + 1, at + end.length());
+      at = all.indexOf(end, at + 1);
+    }
+    return MapsEntry.parse(lines.toString()).stream()
+        .filter(entry -> entry.path().equals(path))
+        .toList();
+  }
+
   public List<Smaps> smaps() throws IOException {
     return Smaps.parse(text("smaps"));
   }
 
   public ProcStatus status() throws IOException {
-    return ProcStatus.parse(text("status"));
+    return ProcStatus.parse(record("status"));
   }
 
   /// Of one thread.
   public ProcStatus status(int tid) throws IOException {
-    return ProcStatus.parse(text("task/" + tid + "/status"));
+    return ProcStatus.parse(record("task/" + tid + "/status"));
   }
 
   public ProcStat stat() throws IOException {
-    return ProcStat.parse(text("stat"));
+    return ProcStat.parse(record("stat"));
   }
 
   /// Of one thread.
   public ProcStat stat(int tid) throws IOException {
-    return ProcStat.parse(text("task/" + tid + "/stat"));
+    return ProcStat.parse(record("task/" + tid + "/stat"));
   }
 
   public BlockedIn blockedIn(int tid) throws IOException {
-    return BlockedIn.parse(text("task/" + tid + "/syscall"));
+    return BlockedIn.parse(record("task/" + tid + "/syscall"));
+  }
+
+  /// Where in the kernel a thread sleeps; "0" where it does not.
+  public String place(int tid) throws IOException {
+    return record("task/" + tid + "/wchan").strip();
   }
 
   public SchedFile sched(int tid) throws IOException {
-    return SchedFile.parse(text("task/" + tid + "/sched"));
+    return SchedFile.parse(record("task/" + tid + "/sched"));
   }
 
   public List<PosixTimerEntry> timers() throws IOException {

@@ -6,6 +6,7 @@ import dev.jcr.parasite.arch.Machine;
 import dev.jcr.parasite.procfs.Proc;
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.Comparator;
 import java.util.HashSet;
 import java.util.List;
@@ -161,7 +162,7 @@ public final class Freeze implements AutoCloseable {
 
   /// All threads, the leader first, then by tid.
   public List<StoppedThread> threads() {
-    return List.copyOf(threads);
+    return Collections.unmodifiableList(threads);
   }
 
   public StoppedThread leader() {

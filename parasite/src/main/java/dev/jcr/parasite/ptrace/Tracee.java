@@ -9,6 +9,7 @@ import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.linux.ThreadBuffer;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.procfs.ProcStat;
 import java.io.IOException;
@@ -36,6 +37,15 @@ public final class Tracee implements Regsets {
   private final Thread owner = Thread.currentThread();
 
   private List<Tracee> others = List.of();
+
+  /// An iovec, and behind it what a request reads or fills.
+  private static final ThreadBuffer BUFFER = new ThreadBuffer(8192);
+
+  private static final long DATA = 64;
+
+  private static MemorySegment data(long bytes) {
+    return BUFFER.get().asSlice(DATA, bytes);
+  }
 
   private Tracee(int tid) {
     this.tid = tid;
@@ -160,19 +170,17 @@ public final class Tracee implements Regsets {
     if (!others.isEmpty()) {
       return awaitLeader();
     }
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment status = arena.allocate(JAVA_INT);
-      while (true) {
-        long result = Kernel.raw(Syscall.WAIT4, tid, status.address(), Ptrace.WALL, 0);
-        if (result == tid) {
-          return WaitStatus.decode(status.get(JAVA_INT, 0));
-        }
-        if (result != -Errno.EINTR) {
-          int errno = (int) -result;
-          throw new CheckpointException(
-              errno == Errno.ECHILD ? Outcome.TARGET_LOST : Outcome.FAILED,
-              "cannot wait for thread " + tid + ": " + Errno.describe(errno));
-        }
+    MemorySegment status = BUFFER.get();
+    while (true) {
+      long result = Kernel.raw(Syscall.WAIT4, tid, status.address(), Ptrace.WALL, 0);
+      if (result == tid) {
+        return WaitStatus.decode(status.get(JAVA_INT, 0));
+      }
+      if (result != -Errno.EINTR) {
+        int errno = (int) -result;
+        throw new CheckpointException(
+            errno == Errno.ECHILD ? Outcome.TARGET_LOST : Outcome.FAILED,
+            "cannot wait for thread " + tid + ": " + Errno.describe(errno));
       }
     }
   }
@@ -213,57 +221,48 @@ public final class Tracee implements Regsets {
 
   /// Takes a stop that is already there; empty when the task is still running.
   public Optional<WaitStatus> poll() {
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment status = arena.allocate(JAVA_INT);
-      long result =
-          Kernel.raw(Syscall.WAIT4, tid, status.address(), Ptrace.WALL | Ptrace.WNOHANG, 0);
-      if (result == -Errno.ECHILD) {
-        // Gone without a word: another thread executed a program.
-        return Optional.of(new WaitStatus.Killed(SIGKILL));
-      }
-      return result == tid
-          ? Optional.of(WaitStatus.decode(status.get(JAVA_INT, 0)))
-          : Optional.empty();
+    MemorySegment status = BUFFER.get();
+    long result = Kernel.raw(Syscall.WAIT4, tid, status.address(), Ptrace.WALL | Ptrace.WNOHANG, 0);
+    if (result == -Errno.ECHILD) {
+      // Gone without a word: another thread executed a program.
+      return Optional.of(new WaitStatus.Killed(SIGKILL));
     }
+    return result == tid
+        ? Optional.of(WaitStatus.decode(status.get(JAVA_INT, 0)))
+        : Optional.empty();
   }
 
   /// PTRACE_GETREGSET of 64-bit words; `words` is the most that is read, the result has the length
   /// that the kernel gave.
   public long[] general(int words) throws CheckpointException {
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment buffer = arena.allocate(JAVA_LONG, words);
-      long size = getRegset(Ptrace.NT_PRSTATUS, buffer);
-      check("read registers of", size);
-      return buffer.asSlice(0, size).toArray(JAVA_LONG);
-    }
+    MemorySegment buffer = data((long) words * Long.BYTES);
+    long size = getRegset(Ptrace.NT_PRSTATUS, buffer);
+    check("read registers of", size);
+    long[] registers = new long[(int) (size / Long.BYTES)];
+    MemorySegment.copy(buffer, JAVA_LONG, 0, registers, 0, registers.length);
+    return registers;
   }
 
   public void setGeneral(long[] registers) throws CheckpointException {
-    try (Arena arena = Arena.ofConfined()) {
-      check(
-          "write registers of",
-          setRegset(Ptrace.NT_PRSTATUS, arena.allocateFrom(JAVA_LONG, registers)));
-    }
+    MemorySegment buffer = data((long) registers.length * Long.BYTES);
+    MemorySegment.copy(registers, 0, buffer, JAVA_LONG, 0, registers.length);
+    check("write registers of", setRegset(Ptrace.NT_PRSTATUS, buffer));
   }
 
   @Override
   public long getRegset(int note, MemorySegment buffer) {
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment iovec = iovec(arena, buffer);
-      long result = raw(Ptrace.GETREGSET, note, iovec.address());
-      return result < 0 ? result : iovec.get(JAVA_LONG, 8);
-    }
+    MemorySegment iovec = iovec(buffer);
+    long result = raw(Ptrace.GETREGSET, note, iovec.address());
+    return result < 0 ? result : iovec.get(JAVA_LONG, 8);
   }
 
   @Override
   public long setRegset(int note, MemorySegment bytes) {
-    try (Arena arena = Arena.ofConfined()) {
-      return raw(Ptrace.SETREGSET, note, iovec(arena, bytes).address());
-    }
+    return raw(Ptrace.SETREGSET, note, iovec(bytes).address());
   }
 
-  private static MemorySegment iovec(Arena arena, MemorySegment bytes) {
-    MemorySegment iovec = arena.allocate(JAVA_LONG, 2);
+  private static MemorySegment iovec(MemorySegment bytes) {
+    MemorySegment iovec = BUFFER.get();
     iovec.set(JAVA_LONG, 0, bytes.address());
     iovec.set(JAVA_LONG, 8, bytes.byteSize());
     return iovec;
@@ -271,18 +270,15 @@ public final class Tracee implements Regsets {
 
   /// PTRACE_GETSIGMASK. Inside sigsuspend, ppoll and their like this is the mask to return to.
   public long signalMask() throws CheckpointException {
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment mask = arena.allocate(JAVA_LONG);
-      check("read the signal mask of", raw(Ptrace.GETSIGMASK, 8, mask.address()));
-      return mask.get(JAVA_LONG, 0);
-    }
+    MemorySegment mask = BUFFER.get();
+    check("read the signal mask of", raw(Ptrace.GETSIGMASK, 8, mask.address()));
+    return mask.get(JAVA_LONG, 0);
   }
 
   public void setSignalMask(long mask) throws CheckpointException {
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment memory = arena.allocateFrom(JAVA_LONG, mask);
-      check("write the signal mask of", raw(Ptrace.SETSIGMASK, 8, memory.address()));
-    }
+    MemorySegment memory = BUFFER.get();
+    memory.set(JAVA_LONG, 0, mask);
+    check("write the signal mask of", raw(Ptrace.SETSIGMASK, 8, memory.address()));
   }
 
   /// PTRACE_PEEKSIGINFO: the pending signals of this thread, or the queue shared by all, oldest
@@ -290,54 +286,42 @@ public final class Tracee implements Regsets {
   public List<byte[]> pendingSignals(boolean shared) throws CheckpointException {
     int batch = 32;
     List<byte[]> all = new ArrayList<>();
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment arguments = arena.allocate(16, 8);
-      MemorySegment infos = arena.allocate((long) batch * SIGINFO_SIZE, 8);
-      while (true) {
-        arguments.set(JAVA_LONG, 0, all.size());
-        arguments.set(JAVA_INT, 8, shared ? 1 : 0);
-        arguments.set(JAVA_INT, 12, batch);
-        long count =
-            check(
-                "read pending signals of",
-                raw(Ptrace.PEEKSIGINFO, arguments.address(), infos.address()));
-        for (int i = 0; i < count; i++) {
-          all.add(
-              infos
-                  .asSlice((long) i * SIGINFO_SIZE, SIGINFO_SIZE)
-                  .toArray(java.lang.foreign.ValueLayout.JAVA_BYTE));
-        }
-        if (count < batch) {
-          return all;
-        }
+    MemorySegment arguments = BUFFER.get();
+    MemorySegment infos = data((long) batch * SIGINFO_SIZE);
+    while (true) {
+      arguments.set(JAVA_LONG, 0, all.size());
+      arguments.set(JAVA_INT, 8, shared ? 1 : 0);
+      arguments.set(JAVA_INT, 12, batch);
+      long count =
+          check(
+              "read pending signals of",
+              raw(Ptrace.PEEKSIGINFO, arguments.address(), infos.address()));
+      for (int i = 0; i < count; i++) {
+        all.add(infos.asSlice((long) i * SIGINFO_SIZE, SIGINFO_SIZE).toArray(JAVA_BYTE));
+      }
+      if (count < batch) {
+        return all;
       }
     }
   }
 
   /// PTRACE_GETEVENTMSG: the new tid of a clone event.
   public long eventMessage() throws CheckpointException {
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment message = arena.allocate(JAVA_LONG);
-      check("read the event of", raw(Ptrace.GETEVENTMSG, 0, message.address()));
-      return message.get(JAVA_LONG, 0);
-    }
+    MemorySegment message = BUFFER.get();
+    check("read the event of", raw(Ptrace.GETEVENTMSG, 0, message.address()));
+    return message.get(JAVA_LONG, 0);
   }
 
   /// PTRACE_GET_RSEQ_CONFIGURATION: address, length, signature, flags; empty when none is
   /// registered or the kernel lacks the request (before 5.13).
   public Optional<RseqConfiguration> rseq() {
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment c = arena.allocate(24, 8);
-      long result = raw(Ptrace.GET_RSEQ_CONFIGURATION, 24, c.address());
-      return result < 0 || c.get(JAVA_LONG, 0) == 0
-          ? Optional.empty()
-          : Optional.of(
-              new RseqConfiguration(
-                  c.get(JAVA_LONG, 0),
-                  c.get(JAVA_INT, 8),
-                  c.get(JAVA_INT, 12),
-                  c.get(JAVA_INT, 16)));
-    }
+    MemorySegment c = BUFFER.get();
+    long result = raw(Ptrace.GET_RSEQ_CONFIGURATION, 24, c.address());
+    return result < 0 || c.get(JAVA_LONG, 0) == 0
+        ? Optional.empty()
+        : Optional.of(
+            new RseqConfiguration(
+                c.get(JAVA_LONG, 0), c.get(JAVA_INT, 8), c.get(JAVA_INT, 12), c.get(JAVA_INT, 16)));
   }
 
   /// `struct ptrace_rseq_configuration`.
@@ -406,36 +390,31 @@ public final class Tracee implements Regsets {
   /// PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG; empty when its calls are not dispatched, or when the
   /// kernel (before 6.4) does not tell.
   public Optional<UserDispatch> userDispatch() {
-    try (Arena arena = Arena.ofConfined()) {
-      // struct ptrace_sud_config: mode, selector, offset, length.
-      MemorySegment config = arena.allocate(JAVA_LONG, 4);
-      long result =
-          raw(Ptrace.GET_SYSCALL_USER_DISPATCH_CONFIG, config.byteSize(), config.address());
-      return result < 0 || config.get(JAVA_LONG, 0) == 0
-          ? Optional.empty()
-          : Optional.of(
-              new UserDispatch(
-                  config.get(JAVA_LONG, 8), config.get(JAVA_LONG, 16), config.get(JAVA_LONG, 24)));
-    }
+    // struct ptrace_sud_config: mode, selector, offset, length.
+    MemorySegment config = data(4L * Long.BYTES);
+    long result = raw(Ptrace.GET_SYSCALL_USER_DISPATCH_CONFIG, config.byteSize(), config.address());
+    return result < 0 || config.get(JAVA_LONG, 0) == 0
+        ? Optional.empty()
+        : Optional.of(
+            new UserDispatch(
+                config.get(JAVA_LONG, 8), config.get(JAVA_LONG, 16), config.get(JAVA_LONG, 24)));
   }
 
   /// PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG. Throws FAILED, with EIO where the kernel lacks it.
   public void setUserDispatch(UserDispatch dispatch) throws CheckpointException {
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment config = arena.allocateFrom(JAVA_LONG, dispatch.config());
-      check(
-          "set the syscall user dispatch of",
-          raw(Ptrace.SET_SYSCALL_USER_DISPATCH_CONFIG, config.byteSize(), config.address()));
-    }
+    long[] words = dispatch.config();
+    MemorySegment config = data((long) words.length * Long.BYTES);
+    MemorySegment.copy(words, 0, config, JAVA_LONG, 0, words.length);
+    check(
+        "set the syscall user dispatch of",
+        raw(Ptrace.SET_SYSCALL_USER_DISPATCH_CONFIG, config.byteSize(), config.address()));
   }
 
   /// PTRACE_PEEKUSER of a word of `struct user` (x86 debug registers).
   public long peekUser(long offset) throws CheckpointException {
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment word = arena.allocate(JAVA_LONG);
-      check("read debug registers of", raw(Ptrace.PEEKUSER, offset, word.address()));
-      return word.get(JAVA_LONG, 0);
-    }
+    MemorySegment word = BUFFER.get();
+    check("read debug registers of", raw(Ptrace.PEEKUSER, offset, word.address()));
+    return word.get(JAVA_LONG, 0);
   }
 
   /// PTRACE_POKEUSER; zero or a negated errno.
@@ -455,10 +434,8 @@ public final class Tracee implements Regsets {
   }
 
   private long tags(int request, long address, MemorySegment bytes) {
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment iovec = iovec(arena, bytes);
-      long result = raw(request, address, iovec.address());
-      return result < 0 ? result : iovec.get(JAVA_LONG, 8);
-    }
+    MemorySegment iovec = iovec(bytes);
+    long result = raw(request, address, iovec.address());
+    return result < 0 ? result : iovec.get(JAVA_LONG, 8);
   }
 }

@@ -19,11 +19,20 @@ public final class Batch {
 
   static final int RECORD_WORDS = RECORD / 8;
 
+  /// Offset of the result in a record.
+  static final int RESULT = 56;
+
   /// Most calls of a batch: what fits before the data.
   public static final int MOST_CALLS = 512;
 
+  /// Bytes for a small batch, of which many lie side by side, and most calls of one.
+  static final int SHARE = 1024;
+
+  private static final int SHARED_CALLS = 8;
+
   private final long data;
   private final int capacity;
+  private final int mostCalls;
   private final List<Call> calls = new ArrayList<>();
   private final List<Input> inputs = new ArrayList<>();
   private int used;
@@ -32,7 +41,14 @@ public final class Batch {
   ///
   /// @param what verb and object for a message; empty where an error is a normal answer
   @SuppressWarnings("ArrayRecordComponent") // never compared
-  record Call(String what, Syscall syscall, long[] arguments) {}
+  record Call(String what, Syscall syscall, long[] arguments) {
+    void require(long result) throws CheckpointException {
+      if (Kernel.isError(result) && !what.isEmpty()) {
+        throw new CheckpointException(
+            Outcome.FAILED, "cannot " + what + ": " + Errno.describe((int) -result));
+      }
+    }
+  }
 
   @SuppressWarnings("ArrayRecordComponent") // never compared
   private record Input(int offset, byte[] bytes) {}
@@ -40,8 +56,20 @@ public final class Batch {
   /// @param data address of memory for what calls fill
   /// @param capacity bytes there
   Batch(long data, int capacity) {
+    this(data, capacity, MOST_CALLS);
+  }
+
+  /// @param mostCalls how many records there is room for
+  private Batch(long data, int capacity, int mostCalls) {
     this.data = data;
     this.capacity = capacity;
+    this.mostCalls = mostCalls;
+  }
+
+  /// A small one, whose records and data lie in [#SHARE] bytes at `address`.
+  static Batch sharing(long address) {
+    int records = SHARED_CALLS * RECORD;
+    return new Batch(address + records, SHARE - records, SHARED_CALLS);
   }
 
   /// Reserves memory for a result; returns its address in the task.
@@ -91,11 +119,33 @@ public final class Batch {
 
   /// Adds a call whose error fails the batch with `cannot <what>: ERRNO (text)`.
   public int require(String what, Syscall syscall, long... arguments) {
-    if (calls.size() == MOST_CALLS) {
-      throw new IllegalStateException("a batch with more than " + MOST_CALLS + " calls");
+    if (calls.size() == mostCalls) {
+      throw new IllegalStateException("a batch with more than " + mostCalls + " calls");
     }
     calls.add(new Call(what, syscall, arguments));
     return calls.size() - 1;
+  }
+
+  /// Writes what its share of memory must hold before the calls run.
+  ///
+  /// @param at where the share is in `shares`
+  void store(ByteBuffer shares, int at, Arch arch) {
+    shares.position(at);
+    for (long word : records(arch)) {
+      shares.putLong(word);
+    }
+    shares.put(at + SHARED_CALLS * RECORD, input());
+  }
+
+  /// What the kernel answered, from its share of memory.
+  Results results(ByteBuffer shares, int at) throws CheckpointException {
+    long[] values = new long[calls.size()];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = shares.getLong(at + i * RECORD + RESULT);
+    }
+    byte[] filled = new byte[used];
+    shares.get(at + SHARED_CALLS * RECORD, filled);
+    return new Results(this, values, filled);
   }
 
   List<Call> calls() {
@@ -121,11 +171,7 @@ public final class Batch {
       this.data = batch.data;
       this.memory = ByteBuffer.wrap(memory).order(ByteOrder.LITTLE_ENDIAN);
       for (int i = 0; i < values.length; i++) {
-        Call call = batch.calls.get(i);
-        if (Kernel.isError(values[i]) && !call.what().isEmpty()) {
-          throw new CheckpointException(
-              Outcome.FAILED, "cannot " + call.what() + ": " + Errno.describe((int) -values[i]));
-        }
+        batch.calls.get(i).require(values[i]);
       }
     }
 

@@ -20,7 +20,7 @@ sealed interface ExtendedState {
   /// Of a thread in an event stop.
   static ExtendedState read(Machine machine, Tracee tracee) throws CheckpointException {
     return switch (machine) {
-      case X8664Machine _ -> new X8664(Xstate.read(tracee));
+      case X8664Machine _ -> new X8664(tracee);
       case Aarch64Machine _ -> {
         ArmState state = ArmState.of(tracee);
         byte[] streaming = state.read(ArmRegset.SSVE);
@@ -52,12 +52,11 @@ sealed interface ExtendedState {
     Aarch64.write(tracee, ArmRegset.GCS, stack.regset());
   }
 
-  /// No call changes these.
-  @SuppressWarnings("ArrayRecordComponent") // never compared
-  record X8664(byte[] xstate) implements ExtendedState {
+  /// No call changes these, so they are read when a frame is wanted.
+  record X8664(Tracee tracee) implements ExtendedState {
     @Override
     public byte[] signalFrame(long address, long returnTo, long[] registers, long signalMask) {
-      return SignalFrame.build(address, returnTo, registers, signalMask, xstate);
+      return SignalFrame.build(address, returnTo, registers, signalMask, Xstate.read(tracee));
     }
 
     @Override

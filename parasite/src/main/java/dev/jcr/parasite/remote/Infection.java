@@ -16,6 +16,11 @@ import dev.jcr.parasite.ptrace.UserDispatch;
 import dev.jcr.parasite.restart.InterruptedCall;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
@@ -28,8 +33,11 @@ import org.jspecify.annotations.Nullable;
 /// process already has, with a signal frame below its stack that leads back ([SignalFrame]). What a
 /// killed jcr leaves behind is at most that page and the scratch memory.
 public final class Infection implements AutoCloseable {
-  /// For code and a signal frame; the kernel rounds it up to its pages.
-  private static final int CODE_SIZE = 16 * 1024;
+  /// For the code, and a signal frame where there is one, of some threads. Much more than one
+  /// needs.
+  private static final int CODE_SIZE = 64 * 1024;
+
+  private static final int CODE_ALIGNMENT = 64;
 
   private static final int SCRATCH = 64 * 1024;
 
@@ -244,32 +252,136 @@ public final class Infection implements AutoCloseable {
   /// Prepares a thread for calls; closing puts it back. One thread at a time.
   public InfectedThread enter(StoppedThread thread, InterruptedCall call)
       throws CheckpointException {
-    ExtendedState extended = ExtendedState.read(machine, thread.tracee());
-    Optional<UserDispatch> dispatch = armed(thread, memory);
-    if (dispatch.isPresent() && !canEnter(thread, memory)) {
-      throw new CheckpointException(
-          Outcome.UNSUPPORTED,
-          "cannot inject into thread %d: it hands its system calls to a handler"
-              .formatted(thread.tid()));
+    InfectedThread inside = new InfectedThread(thread, call, code, scratch);
+    memory.writeForced(code, inside.returningCode());
+    inside.prepare();
+    return inside;
+  }
+
+  /// What is to be asked in one thread by a batch of at most 8 calls.
+  public interface Visit {
+    StoppedThread thread();
+
+    InterruptedCall call();
+
+    /// Adds the calls.
+    void ask(Batch batch);
+
+    /// Their results; the thread is back in its event stop.
+    void answered(Batch.Results results) throws CheckpointException;
+  }
+
+  /// Runs one batch in each thread, in some at the same time: while they run to their stops, the
+  /// next are prepared. Each has code of its own that leads back.
+  public void run(List<? extends Visit> visits) throws CheckpointException {
+    int next = 0;
+    while (next < visits.size()) {
+      if (endSignal == 0) {
+        runAlone(visits.get(next++));
+      } else {
+        next += runTogether(visits.subList(next, visits.size()));
+      }
     }
-    // A thread in its restart block goes back through restart_syscall, which keeps the time left.
-    long[] registers = machine.restartInPlace(call.live(), call.resume());
-    long mask = thread.signalMask();
-    memory.writeForced(
-        code,
-        machine.returningCode(
-            registers, mask, offset -> extended.signalFrame(code + offset, 0, registers, mask)));
-    byte[] below = new byte[0];
-    if (extended.guarded().isPresent()) {
-      GuardedStack guarded = extended.guarded().get();
-      below = memory.bytes(guarded.trampolineAt(), GUARDED_ENTRY);
-      memory.writeForced(guarded.trampolineAt(), guarded.signalEntry(0));
+  }
+
+  private void runAlone(Visit visit) throws CheckpointException {
+    Batch.Results results;
+    try (InfectedThread inside = enter(visit.thread(), visit.call())) {
+      Batch batch = inside.batch();
+      visit.ask(batch);
+      results = inside.run(batch);
     }
-    if (dispatch.isPresent()) {
-      // Of the program's own calls no other passes than before, also when jcr is killed now.
-      thread.tracee().setUserDispatch(dispatch.get().withRange(code, CODE_SIZE));
+    visit.answered(results);
+  }
+
+  private record Guest(Visit visit, InfectedThread inside, Batch batch) {}
+
+  /// As many as there is room for; returns how many.
+  private int runTogether(List<? extends Visit> visits) throws CheckpointException {
+    byte[] codes = new byte[CODE_SIZE];
+    byte[] shares = new byte[SCRATCH];
+    ByteBuffer words = ByteBuffer.wrap(shares).order(ByteOrder.LITTLE_ENDIAN);
+    List<Guest> guests = new ArrayList<>();
+    int used = 0;
+    while (guests.size() < Math.min(visits.size(), SCRATCH / Batch.SHARE)) {
+      Visit visit = visits.get(guests.size());
+      int share = guests.size() * Batch.SHARE;
+      InfectedThread inside =
+          new InfectedThread(visit.thread(), visit.call(), code + used, scratch + share);
+      byte[] bytes = inside.returningCode();
+      if (used + bytes.length > CODE_SIZE && !guests.isEmpty()) {
+        break;
+      }
+      System.arraycopy(bytes, 0, codes, used, bytes.length);
+      used += (bytes.length + CODE_ALIGNMENT - 1) & -CODE_ALIGNMENT;
+      Batch batch = Batch.sharing(scratch + share);
+      visit.ask(batch);
+      batch.store(words, share, machine.arch());
+      guests.add(new Guest(visit, inside, batch));
     }
-    return new InfectedThread(thread, call, extended, below, dispatch);
+    try (Arena arena = Arena.ofConfined()) {
+      memory.writeForced(code, Arrays.copyOf(codes, used));
+      MemorySegment areas =
+          arena.allocateFrom(JAVA_BYTE, Arrays.copyOf(shares, guests.size() * Batch.SHARE));
+      memory.write(scratch, areas);
+      runAll(guests, areas);
+      MemorySegment.copy(areas, JAVA_BYTE, 0, shares, 0, (int) areas.byteSize());
+    }
+    for (int i = 0; i < guests.size(); i++) {
+      Guest guest = guests.get(i);
+      guest.visit().answered(guest.batch().results(words, i * Batch.SHARE));
+    }
+    return guests.size();
+  }
+
+  /// All to their batch's end, and back. Where one of them fails the others are brought back all
+  /// the same: they run, each on its own.
+  private void runAll(List<Guest> guests, MemorySegment areas) throws CheckpointException {
+    @Nullable CheckpointException failure = null;
+    try {
+      for (Guest guest : guests) {
+        guest.inside().prepare();
+      }
+      for (Guest guest : guests) {
+        guest.inside().begin(guest.batch().calls().size());
+      }
+    } catch (CheckpointException e) {
+      failure = e;
+    }
+    for (Guest guest : guests) {
+      failure = attempt(guest.inside()::awaitEnd, failure);
+    }
+    if (failure == null) {
+      failure = attempt(() -> memory.read(scratch, areas), failure);
+    }
+    for (Guest guest : guests) {
+      failure = attempt(guest.inside()::beginLeaving, failure);
+    }
+    for (Guest guest : guests) {
+      failure = attempt(guest.inside()::close, failure);
+    }
+    if (failure != null) {
+      throw failure;
+    }
+  }
+
+  @FunctionalInterface
+  private interface Action {
+    void run() throws CheckpointException;
+  }
+
+  private static @Nullable CheckpointException attempt(
+      Action action, @Nullable CheckpointException before) {
+    try {
+      action.run();
+      return before;
+    } catch (CheckpointException e) {
+      if (before == null) {
+        return e;
+      }
+      before.addSuppressed(e);
+      return before;
+    }
   }
 
   /// System calls made in all threads so far.
@@ -309,21 +421,87 @@ public final class Infection implements AutoCloseable {
     private final StoppedThread thread;
     private final InterruptedCall call;
     private final ExtendedState extended;
-    private final byte[] below;
     private final Optional<UserDispatch> dispatch;
+    private final long ownCode;
+    private final long records;
+    private byte[] below = new byte[0];
+    private boolean guarded;
+    private boolean excepted;
     private boolean entered;
+    private boolean running;
+    private boolean leaving;
 
-    private InfectedThread(
-        StoppedThread thread,
-        InterruptedCall call,
-        ExtendedState extended,
-        byte[] below,
-        Optional<UserDispatch> dispatch) {
-      this.dispatch = dispatch;
+    /// @param ownCode where its code lies
+    /// @param records where the records of its batches lie
+    private InfectedThread(StoppedThread thread, InterruptedCall call, long ownCode, long records)
+        throws CheckpointException {
       this.thread = thread;
       this.call = call;
-      this.extended = extended;
-      this.below = below;
+      this.extended = ExtendedState.read(machine, thread.tracee());
+      this.dispatch = armed(thread, memory);
+      this.ownCode = ownCode;
+      this.records = records;
+      if (dispatch.isPresent() && dispatch.get().length() != 0) {
+        throw new CheckpointException(
+            Outcome.UNSUPPORTED,
+            "cannot inject into thread %d: it hands its system calls to a handler"
+                .formatted(thread.tid()));
+      }
+    }
+
+    private byte[] returningCode() {
+      // A thread in its restart block goes back through restart_syscall, which keeps the time left.
+      long[] registers = machine.restartInPlace(call.live(), call.resume());
+      long mask = thread.signalMask();
+      return machine.returningCode(
+          registers, mask, offset -> extended.signalFrame(ownCode + offset, 0, registers, mask));
+    }
+
+    /// Before the first call: what the way back pops from a guarded stack, and that calls of the
+    /// injected code are the kernel's.
+    private void prepare() throws CheckpointException {
+      if (extended.guarded().isPresent()) {
+        GuardedStack stack = extended.guarded().get();
+        below = memory.bytes(stack.trampolineAt(), GUARDED_ENTRY);
+        guarded = true;
+        memory.writeForced(stack.trampolineAt(), stack.signalEntry(0));
+      }
+      if (dispatch.isPresent()) {
+        // Of the program's own calls no other passes than before, also when jcr is killed now.
+        thread.tracee().setUserDispatch(dispatch.get().withRange(code, CODE_SIZE));
+        excepted = true;
+      }
+    }
+
+    /// Starts a batch whose records are in place. In this order the thread finds its way back at
+    /// any moment.
+    private void begin(int count) throws CheckpointException {
+      Tracee tracee = thread.tracee();
+      long[] registers =
+          machine.batch(
+              call.resume(), ownCode, records, count, memory.pid(), thread.tid(), endSignal);
+      entered = true;
+      tracee.setGeneral(registers);
+      tracee.setSignalMask(ALL_BLOCKED & ~(1L << (endSignal - 1)));
+      tracee.resume(0);
+      running = true;
+      calls += count;
+    }
+
+    /// Waits for the end of a batch that was begun.
+    private void awaitEnd() throws CheckpointException {
+      if (running) {
+        running = false;
+        SyscallStep.awaitSignal(thread.tracee(), endSignal, afterSyscall(), machine);
+      }
+    }
+
+    /// The first half of [#close], which may be left out.
+    private void beginLeaving() throws CheckpointException {
+      if (entered && !leaving) {
+        SyscallStep.beginEventStop(thread.tracee());
+        leaving = true;
+      }
     }
 
     @Override
@@ -337,7 +515,7 @@ public final class Infection implements AutoCloseable {
       long[] registers =
           machine.syscall(
               call.resume(),
-              code + machine.syscallOffset(),
+              ownCode + machine.syscallOffset(),
               syscall.number(machine.arch()),
               arguments);
       if (!entered) {
@@ -409,25 +587,18 @@ public final class Infection implements AutoCloseable {
         if (input.length > 0) {
           memory.write(batch.data(), arena.allocateFrom(JAVA_BYTE, input));
         }
-        Tracee tracee = thread.tracee();
-        long[] registers =
-            machine.batch(
-                call.resume(), code, scratch, count, memory.pid(), thread.tid(), endSignal);
-        entered = true;
-        tracee.setGeneral(registers);
-        tracee.setSignalMask(ALL_BLOCKED & ~(1L << (endSignal - 1)));
-        SyscallStep.runUntilSignal(tracee, registers, endSignal, afterSyscall(), machine);
-        calls += count;
+        begin(count);
+        awaitEnd();
         memory.read(scratch, records);
         for (int i = 0; i < count; i++) {
-          values[i] = records.get(JAVA_LONG, (long) i * Batch.RECORD + 56);
+          values[i] = records.get(JAVA_LONG, (long) i * Batch.RECORD + Batch.RESULT);
         }
       }
       return new Batch.Results(batch, values, fetch(batch.data(), batch.used()));
     }
 
     private long afterSyscall() {
-      return code + machine.syscallOffset() + machine.syscallInstruction().length;
+      return ownCode + machine.syscallOffset() + machine.syscallInstruction().length;
     }
 
     private byte[] fetch(long address, int length) throws CheckpointException {
@@ -448,18 +619,20 @@ public final class Infection implements AutoCloseable {
     @Override
     public void close() throws CheckpointException {
       if (entered) {
-        entered = false;
         Tracee tracee = thread.tracee();
-        SyscallStep.toEventStop(tracee);
+        beginLeaving();
+        entered = false;
+        leaving = false;
+        SyscallStep.awaitEventStop(tracee);
         tracee.setSignalMask(thread.signalMask());
         extended.putBack(tracee);
         tracee.setGeneral(call.live());
       }
-      if (dispatch.isPresent()) {
-        thread.tracee().setUserDispatch(dispatch.get());
+      if (excepted) {
+        thread.tracee().setUserDispatch(dispatch.orElseThrow());
       }
-      if (extended.guarded().isPresent()) {
-        memory.writeForced(extended.guarded().get().trampolineAt(), below);
+      if (guarded) {
+        memory.writeForced(extended.guarded().orElseThrow().trampolineAt(), below);
       }
     }
   }

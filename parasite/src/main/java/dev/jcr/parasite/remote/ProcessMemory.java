@@ -10,6 +10,7 @@ import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
+import dev.jcr.parasite.linux.ThreadBuffer;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 
@@ -20,6 +21,9 @@ import java.lang.foreign.MemorySegment;
 public final class ProcessMemory implements AutoCloseable {
   private final int pid;
   private final Fd mem;
+
+  /// One of jcr's memory, one of the process's.
+  private static final ThreadBuffer IOVECS = new ThreadBuffer(32);
 
   private ProcessMemory(int pid, Fd mem) {
     this.pid = pid;
@@ -53,25 +57,23 @@ public final class ProcessMemory implements AutoCloseable {
 
   /// process_vm_readv of one range: the bytes read before the first inaccessible page.
   public long readAccessible(long address, MemorySegment into) throws CheckpointException {
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment iovecs = arena.allocate(JAVA_LONG, 4);
-      long done = 0;
-      while (done < into.byteSize()) {
-        fill(iovecs, 0, into.address() + done, into.byteSize() - done);
-        fill(iovecs, 1, address + done, into.byteSize() - done);
-        long count =
-            Kernel.raw(
-                Syscall.PROCESS_VM_READV, pid, iovecs.address(), 1, iovecs.address() + 16, 1, 0);
-        if (count == -Errno.EFAULT) {
-          return done;
-        }
-        if (Kernel.isError(count)) {
-          throw failed("read", address + done, (int) -count);
-        }
-        done += count;
+    MemorySegment iovecs = IOVECS.get();
+    long done = 0;
+    while (done < into.byteSize()) {
+      fill(iovecs, 0, into.address() + done, into.byteSize() - done);
+      fill(iovecs, 1, address + done, into.byteSize() - done);
+      long count =
+          Kernel.raw(
+              Syscall.PROCESS_VM_READV, pid, iovecs.address(), 1, iovecs.address() + 16, 1, 0);
+      if (count == -Errno.EFAULT) {
+        return done;
       }
-      return done;
+      if (Kernel.isError(count)) {
+        throw failed("read", address + done, (int) -count);
+      }
+      done += count;
     }
+    return done;
   }
 
   /// process_vm_readv of many ranges into one buffer; false when any byte was not to be had (the
@@ -98,20 +100,18 @@ public final class ProcessMemory implements AutoCloseable {
 
   /// Writes all bytes; pages must be writable.
   public void write(long address, MemorySegment from) throws CheckpointException {
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment iovecs = arena.allocate(JAVA_LONG, 4);
-      long done = 0;
-      while (done < from.byteSize()) {
-        fill(iovecs, 0, from.address() + done, from.byteSize() - done);
-        fill(iovecs, 1, address + done, from.byteSize() - done);
-        long count =
-            Kernel.raw(
-                Syscall.PROCESS_VM_WRITEV, pid, iovecs.address(), 1, iovecs.address() + 16, 1, 0);
-        if (Kernel.isError(count)) {
-          throw failed("write", address + done, (int) -count);
-        }
-        done += count;
+    MemorySegment iovecs = IOVECS.get();
+    long done = 0;
+    while (done < from.byteSize()) {
+      fill(iovecs, 0, from.address() + done, from.byteSize() - done);
+      fill(iovecs, 1, address + done, from.byteSize() - done);
+      long count =
+          Kernel.raw(
+              Syscall.PROCESS_VM_WRITEV, pid, iovecs.address(), 1, iovecs.address() + 16, 1, 0);
+      if (Kernel.isError(count)) {
+        throw failed("write", address + done, (int) -count);
       }
+      done += count;
     }
   }
 

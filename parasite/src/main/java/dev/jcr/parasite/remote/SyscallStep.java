@@ -68,6 +68,12 @@ final class SyscallStep {
       throws CheckpointException {
     tracee.setGeneral(registers);
     tracee.resume(0);
+    awaitSignal(tracee, signal, pc, machine);
+  }
+
+  /// The second half of [#runUntilSignal].
+  static void awaitSignal(Tracee tracee, int signal, long pc, Machine machine)
+      throws CheckpointException {
     while (true) {
       switch (tracee.await()) {
         case WaitStatus.SignalStop(int stopped) -> {
@@ -94,8 +100,18 @@ final class SyscallStep {
   /// registers final (in an exit stop arm64 shows a false x7, and on x86_64 a restored -ERESTART*
   /// result would leak to the program).
   static void toEventStop(Tracee tracee) throws CheckpointException {
+    beginEventStop(tracee);
+    awaitEventStop(tracee);
+  }
+
+  /// The first half of [#toEventStop].
+  static void beginEventStop(Tracee tracee) throws CheckpointException {
     tracee.interrupt();
     tracee.resume(0);
+  }
+
+  /// The second half of [#toEventStop].
+  static void awaitEventStop(Tracee tracee) throws CheckpointException {
     while (true) {
       switch (tracee.await()) {
         case WaitStatus.EventStop(int event) when event == WaitStatus.EVENT_STOP -> {

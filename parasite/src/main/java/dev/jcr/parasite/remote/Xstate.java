@@ -3,6 +3,7 @@ package dev.jcr.parasite.remote;
 import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
 
+import dev.jcr.parasite.linux.ThreadBuffer;
 import dev.jcr.parasite.ptrace.Ptrace;
 import dev.jcr.parasite.ptrace.Tracee;
 import java.lang.foreign.Arena;
@@ -20,15 +21,15 @@ public final class Xstate {
   private static final int FP_XSTATE_MAGIC1 = 0x46505853;
   private static final int FP_XSTATE_MAGIC2 = 0x46505845;
 
+  private static final ThreadBuffer BUFFER = new ThreadBuffer(CAPACITY);
+
   private Xstate() {}
 
   /// Reads the set; empty array where the machine has none.
   public static byte[] read(Tracee tracee) {
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment buffer = arena.allocate(CAPACITY, 64);
-      long size = tracee.getRegset(Ptrace.NT_X86_XSTATE, buffer);
-      return size <= 0 ? new byte[0] : buffer.asSlice(0, size).toArray(ValueLayout.JAVA_BYTE);
-    }
+    MemorySegment buffer = BUFFER.get();
+    long size = tracee.getRegset(Ptrace.NT_X86_XSTATE, buffer);
+    return size <= 0 ? new byte[0] : buffer.asSlice(0, size).toArray(ValueLayout.JAVA_BYTE);
   }
 
   /// Writes the set; zero or a negated errno. The length must be the host's own.
