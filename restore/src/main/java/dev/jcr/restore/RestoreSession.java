@@ -62,6 +62,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /// Executes a plan on the tracer thread. Until [#thaw] the new process is killed by the kernel if
@@ -175,10 +176,12 @@ final class RestoreSession implements AutoCloseable {
   }
 
   void run(List<RestoreStep> steps) throws CheckpointException {
-    for (RestoreStep step : steps) {
+    int next = 0;
+    while (next < steps.size()) {
+      RestoreStep step = steps.get(next);
       long start = System.nanoTime();
       try {
-        execute(step);
+        next += execute(steps.subList(next, steps.size()));
       } catch (IOException e) {
         throw new CheckpointException(
             Outcome.FAILED, "cannot " + step.describe() + ": " + e.getMessage(), e);
@@ -190,6 +193,46 @@ final class RestoreSession implements AutoCloseable {
       }
       timings.add(new Timing(name, took));
     }
+  }
+
+  /// Executes the first of some steps, and with it those of its kind that follow and take fewer
+  /// stops together; returns how many.
+  private int execute(List<RestoreStep> steps) throws CheckpointException, IOException {
+    return switch (steps.getFirst()) {
+      case RestoreStep.CreateThread _ -> {
+        List<RestoreStep.CreateThread> same = leading(steps, RestoreStep.CreateThread.class);
+        createThreads(same.stream().map(RestoreStep.CreateThread::tid).toList());
+        yield same.size();
+      }
+      case RestoreStep.ConfigureThread _ -> {
+        List<RestoreStep.ConfigureThread> same = leading(steps, RestoreStep.ConfigureThread.class);
+        configure(same.stream().map(RestoreStep.ConfigureThread::thread).toList());
+        yield same.size();
+      }
+      case RestoreStep.MapVma(var vma, boolean _) when space().isPlain(vma) -> {
+        List<RestoreStep.MapVma> same = new ArrayList<>();
+        for (RestoreStep step : steps) {
+          if (!(step instanceof RestoreStep.MapVma map) || !space().isPlain(map.vma())) {
+            break;
+          }
+          same.add(map);
+        }
+        space()
+            .mapPlain(
+                same.stream().map(RestoreStep.MapVma::vma).toList(),
+                same.stream().map(RestoreStep.MapVma::writable).toList());
+        yield same.size();
+      }
+      default -> {
+        execute(steps.getFirst());
+        yield 1;
+      }
+    };
+  }
+
+  /// Those of one kind at the beginning.
+  private static <T extends RestoreStep> List<T> leading(List<RestoreStep> steps, Class<T> kind) {
+    return steps.stream().takeWhile(kind::isInstance).map(kind::cast).toList();
   }
 
   private void execute(RestoreStep step) throws CheckpointException, IOException {
@@ -262,22 +305,14 @@ final class RestoreSession implements AutoCloseable {
       case RestoreStep.FinishVma(var vma, boolean protect) -> space().finish(vma, protect);
       case RestoreStep.SetLayout(var memory, var executable) -> space().layout(memory, executable);
       case RestoreStep.SetClocks(var plan) -> TimeNamespace.enter(process(), plan);
-      case RestoreStep.CreateThread(int tid) -> createThread(tid);
+      case RestoreStep.CreateThread(int tid) -> createThreads(List.of(tid));
       case RestoreStep.SetActions(var signals) ->
           SignalSetter.actions(process(), signals.getActionsList());
       case RestoreStep.SetIdentity(var identity) -> {
         setIdentity(identity);
         notes.addAll(Cgroups.join(process().tid(), identity.getCgroupsList()));
       }
-      case RestoreStep.ConfigureThread(var thread) -> {
-        if (Xsave.uses(thread.getRegisters().getX8664(), AmxState.TILEDATA)) {
-          AmxState.use(inside(thread.getTid()));
-        }
-        ThreadBuilder builder = threadBuilder();
-        builder.configure(thread, inside(thread.getTid()));
-        builder.seccomp(thread, inside(thread.getTid()), TaskMaker.OPTIONS);
-        builder.credentials(thread, inside(thread.getTid()));
-      }
+      case RestoreStep.ConfigureThread(var thread) -> configure(List.of(thread));
       case RestoreStep.SetDumpable(int dumpable) -> {
         // 2 (root only) cannot be set; a change of credentials gives it where it was.
         if (dumpable <= 1) {
@@ -305,9 +340,14 @@ final class RestoreSession implements AutoCloseable {
         filler.zeros(state.getMemory().getVmasList(), image.pagemap(), true);
       }
       case RestoreStep.RegisterRseq(var all) -> {
-        ThreadBuilder builder = threadBuilder();
-        for (Thread thread : all) {
-          builder.registerRseq(thread, inside(thread.getTid()));
+        List<Thread> registered = all.stream().filter(Thread::hasRseq).toList();
+        if (isPending(OwnedProcess.BATCH_SIGNAL)) {
+          // A batch would take it away.
+          for (Thread thread : registered) {
+            ThreadBuilder.registerRseq(thread, inside(thread.getTid()));
+          }
+        } else {
+          ThreadBuilder.registerRseq(registered, insides(registered));
         }
       }
       case RestoreStep.OpenUserfault _ -> userfault = openUserfault();
@@ -478,6 +518,46 @@ final class RestoreSession implements AutoCloseable {
     }
   }
 
+  private void configure(List<Thread> some) throws CheckpointException, IOException {
+    for (Thread thread : some) {
+      if (Xsave.uses(thread.getRegisters().getX8664(), AmxState.TILEDATA)) {
+        AmxState.use(inside(thread.getTid()));
+      }
+    }
+    ThreadBuilder.configure(some, insides(some));
+    ThreadBuilder builder = threadBuilder();
+    for (Thread thread : some) {
+      builder.seccomp(thread, inside(thread.getTid()), TaskMaker.OPTIONS);
+      builder.credentials(thread, inside(thread.getTid()));
+    }
+  }
+
+  private boolean isPending(int signal) {
+    return Stream.concat(
+            state.getSignals().getPendingList().stream(),
+            state.getThreadsList().stream().flatMap(thread -> thread.getPendingList().stream()))
+        .anyMatch(pending -> pending.getSignal() == signal);
+  }
+
+  private List<OwnedProcess> insides(List<Thread> some) {
+    return some.stream().map(thread -> inside(thread.getTid())).toList();
+  }
+
+  private void createThreads(List<Integer> tids) throws CheckpointException {
+    OwnedProcess leader = process();
+    for (int from = 0; from < tids.size(); from += TaskMaker.MOST_THREADS) {
+      List<Integer> some = tids.subList(from, Math.min(tids.size(), from + TaskMaker.MOST_THREADS));
+      List<Integer> refused = new ArrayList<>();
+      for (Tracee made : TaskMaker.threads(leader, CLONE_THREAD_FLAGS, some, refused, born)) {
+        join(made);
+      }
+      for (int tid : refused) {
+        createThread(tid);
+      }
+    }
+  }
+
+  /// Alone, where its id may be free in a moment.
   private void createThread(int tid) throws CheckpointException {
     OwnedProcess leader = process();
     long result = TaskMaker.clone(leader, leader.scratch(), CLONE_THREAD_FLAGS, tid);
@@ -487,7 +567,15 @@ final class RestoreSession implements AutoCloseable {
     TaskMaker.require("create thread " + tid, result);
     Tracee tracee = Tracee.attached(tid);
     born.addFirst(tracee);
+    join(tracee);
+  }
+
+  /// A new thread is one of the process's when it has stopped.
+  private void join(Tracee tracee) throws CheckpointException {
+    int tid = tracee.tid();
+    OwnedProcess leader = process();
     TaskMaker.awaitEventStop(tracee);
+    tracee.setSignalMask(ALL_BLOCKED);
     OwnedProcess thread =
         new OwnedProcess(machine, tracee, leader.memory(), leader.base(), leader.syscallAt());
     thread.moveTo(leader.syscallAt(), leader.scratch(), leader.scratchSize());
@@ -649,6 +737,11 @@ final class RestoreSession implements AutoCloseable {
     SleepResumer sleeps = new SleepResumer(machine, process().memory());
     boolean stopped = state.getSignals().getStoppedBy() != 0;
     for (Thread thread : some) {
+      if (isOnItsWay(thread, stopped)) {
+        inside(thread.getTid()).beginEventStop();
+      }
+    }
+    for (Thread thread : some) {
       OwnedProcess inside = inside(thread.getTid());
       SleepResumer.Sleep sleep = sleep(thread);
       boolean held = sleep.isHeldByKernel(machine.arch(), stopped);
@@ -671,7 +764,9 @@ final class RestoreSession implements AutoCloseable {
       if (argument.isPresent() && !last && !held) {
         inside.lastCallBegunWith(argument.getAsLong());
       }
-      if (last || !held) {
+      if (isOnItsWay(thread, stopped)) {
+        inside.awaitEventStop();
+      } else if (last || !held) {
         inside.toEventStop();
       }
       inside.tracee().setSignalMask(thread.getSignalMask());
@@ -682,6 +777,13 @@ final class RestoreSession implements AutoCloseable {
         ThreadBuilder.dispatch(thread, inside.tracee());
       }
     }
+  }
+
+  /// To its event stop at once: nothing has to be called in it any more.
+  private boolean isOnItsWay(Thread thread, boolean stopped) {
+    return thread.getTid() != process().tid()
+        && RegisterLoader.lastArgument(thread).isEmpty()
+        && !sleep(thread).isHeldByKernel(machine.arch(), stopped);
   }
 
   private static SleepResumer.Sleep sleep(Thread thread) {

@@ -29,27 +29,26 @@ public record Smaps(
 
   public static List<Smaps> parse(String smapsText) {
     List<Smaps> all = new ArrayList<>();
-    List<String> lines = Scan.lines(smapsText);
-    int at = 0;
-    while (at < lines.size()) {
-      MapsEntry head = MapsEntry.parseLine(lines.get(at++));
+    Lines lines = new Lines(smapsText);
+    while (!lines.atEnd()) {
+      MapsEntry head = MapsEntry.parseLine(lines.take());
       List<String> vmFlags = List.of();
       long rss = 0;
       long swap = 0;
       int key = 0;
       long pageSize = 0;
-      while (at < lines.size() && isField(lines.get(at))) {
-        String line = lines.get(at++);
-        int colon = line.indexOf(':');
-        Scan scan = new Scan(line);
-        scan.expect(line.substring(0, colon + 1));
-        switch (line.substring(0, colon)) {
-          case "Rss" -> rss = scan.decimal();
-          case "Swap" -> swap = scan.decimal();
-          case "KernelPageSize" -> pageSize = scan.decimal();
-          case "ProtectionKey" -> key = scan.integer();
-          case "VmFlags" -> vmFlags = Scan.words(scan.rest());
-          default -> {}
+      for (; lines.atField(); lines.skip()) {
+        // Of some twenty lines only these are made into strings.
+        if (lines.has("Rss:")) {
+          rss = lines.after("Rss:").decimal();
+        } else if (lines.has("Swap:")) {
+          swap = lines.after("Swap:").decimal();
+        } else if (lines.has("KernelPageSize:")) {
+          pageSize = lines.after("KernelPageSize:").decimal();
+        } else if (lines.has("ProtectionKey:")) {
+          key = lines.after("ProtectionKey:").integer();
+        } else if (lines.has("VmFlags:")) {
+          vmFlags = Scan.words(lines.after("VmFlags:").rest());
         }
       }
       all.add(
@@ -71,18 +70,59 @@ public record Smaps(
     return all;
   }
 
-  /// "Rss: 4 kB", unlike the head line, whose first word is an address range.
-  private static boolean isField(String line) {
-    int colon = line.indexOf(':');
-    if (colon <= 0) {
+  /// The lines of a text, one after the other.
+  private static final class Lines {
+    private final String text;
+    private int at;
+    private int end;
+
+    Lines(String text) {
+      this.text = text;
+      this.end = endFrom(0);
+    }
+
+    private int endFrom(int start) {
+      int found = text.indexOf('\n', start);
+      return found < 0 ? text.length() : found;
+    }
+
+    boolean atEnd() {
+      return at >= text.length();
+    }
+
+    String take() {
+      String line = text.substring(at, end);
+      skip();
+      return line;
+    }
+
+    void skip() {
+      at = end + 1;
+      end = endFrom(at);
+    }
+
+    /// "Rss: 4 kB", unlike the head line, whose first word is an address range.
+    boolean atField() {
+      for (int i = at; i < end; i++) {
+        char c = text.charAt(i);
+        if (c == ':') {
+          return i > at;
+        }
+        if (c == ' ' || c == '-') {
+          return false;
+        }
+      }
       return false;
     }
-    for (int i = 0; i < colon; i++) {
-      char c = line.charAt(i);
-      if (c == ' ' || c == '-') {
-        return false;
-      }
+
+    boolean has(String name) {
+      return text.startsWith(name, at);
     }
-    return true;
+
+    Scan after(String name) {
+      Scan scan = new Scan(text.substring(at, end));
+      scan.expect(name);
+      return scan;
+    }
   }
 }

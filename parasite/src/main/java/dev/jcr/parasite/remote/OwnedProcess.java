@@ -12,14 +12,18 @@ import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.ptrace.Tracee;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.ArrayList;
+import java.util.List;
 
 /// A thread of a process that jcr is building: system calls run at any instruction that suits,
 /// nothing has to be put back, and the whole process dies with its tracer (`PTRACE_O_EXITKILL`).
 public final class OwnedProcess implements RemoteCalls {
   private static final int RECORDS = Batch.MOST_CALLS * Batch.RECORD;
 
-  /// Ignored by default, and taken away by the tracer.
-  private static final int SIGURG = 23;
+  /// SIGURG marks the end of a batch: ignored by default, and taken away by the tracer.
+  public static final int BATCH_SIGNAL = 23;
 
   private final Machine machine;
   private final Tracee tracee;
@@ -97,26 +101,85 @@ public final class OwnedProcess implements RemoteCalls {
     int count = batch.calls().size();
     long[] values = new long[count];
     byte[] input = batch.input();
-    long code = syscallAt - machine.syscallOffset();
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment records = arena.allocateFrom(JAVA_LONG, batch.records(machine.arch()));
       memory.write(scratch, records);
       if (input.length > 0) {
         memory.write(batch.data(), arena.allocateFrom(JAVA_BYTE, input));
       }
-      long[] registers =
-          machine.batch(base, code, scratch, count, memory.pid(), tracee.tid(), SIGURG);
-      tracee.setSignalMask(~(1L << (SIGURG - 1)));
-      SyscallStep.runUntilSignal(
-          tracee, registers, SIGURG, syscallAt + machine.syscallInstruction().length, machine);
-      tracee.setSignalMask(-1L);
+      begin(scratch, count);
+      awaitEnd();
       memory.read(scratch, records);
       for (int i = 0; i < count; i++) {
-        values[i] = records.get(JAVA_LONG, (long) i * Batch.RECORD + 56);
+        values[i] = records.get(JAVA_LONG, (long) i * Batch.RECORD + Batch.RESULT);
       }
     }
     byte[] filled = batch.used() == 0 ? new byte[0] : memory.bytes(batch.data(), batch.used());
     return new Batch.Results(batch, values, filled);
+  }
+
+  /// What one of some threads is to do: adds at most 8 calls, which are required.
+  @FunctionalInterface
+  public interface Asked<T> {
+    void ask(T of, Batch batch);
+  }
+
+  /// Runs one batch in each of some threads of a process, in many at the same time; needs the same
+  /// as [#run(Batch)].
+  ///
+  /// @param threads of one process, with one scratch memory
+  /// @param of what each is to be asked about, in the same order
+  public static <T> void runInEach(List<OwnedProcess> threads, List<T> of, Asked<T> asked)
+      throws CheckpointException {
+    int atOnce = threads.isEmpty() ? 1 : threads.getFirst().scratchSize / Batch.SHARE;
+    for (int from = 0; from < threads.size(); from += atOnce) {
+      int to = Math.min(threads.size(), from + atOnce);
+      runTogether(threads.subList(from, to), of.subList(from, to), asked);
+    }
+  }
+
+  private static <T> void runTogether(List<OwnedProcess> threads, List<T> of, Asked<T> asked)
+      throws CheckpointException {
+    OwnedProcess first = threads.getFirst();
+    List<Batch> batches = new ArrayList<>();
+    byte[] shares = new byte[threads.size() * Batch.SHARE];
+    ByteBuffer words = ByteBuffer.wrap(shares).order(ByteOrder.LITTLE_ENDIAN);
+    for (int i = 0; i < threads.size(); i++) {
+      Batch batch = Batch.sharing(first.scratch + (long) i * Batch.SHARE);
+      asked.ask(of.get(i), batch);
+      batch.store(words, i * Batch.SHARE, first.machine.arch());
+      batches.add(batch);
+    }
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment areas = arena.allocateFrom(JAVA_BYTE, shares);
+      first.memory.write(first.scratch, areas);
+      for (int i = 0; i < threads.size(); i++) {
+        threads.get(i).begin(first.scratch + (long) i * Batch.SHARE, batches.get(i).calls().size());
+      }
+      for (OwnedProcess thread : threads) {
+        thread.awaitEnd();
+      }
+      first.memory.read(first.scratch, areas);
+      MemorySegment.copy(areas, JAVA_BYTE, 0, shares, 0, shares.length);
+    }
+    for (int i = 0; i < threads.size(); i++) {
+      var _ = batches.get(i).results(words, i * Batch.SHARE);
+    }
+  }
+
+  /// Starts the batch of code that lies before [#syscallAt].
+  private void begin(long records, int count) throws CheckpointException {
+    long code = syscallAt - machine.syscallOffset();
+    tracee.setSignalMask(~(1L << (BATCH_SIGNAL - 1)));
+    tracee.setGeneral(
+        machine.batch(base, code, records, count, memory.pid(), tracee.tid(), BATCH_SIGNAL));
+    tracee.resume(0);
+  }
+
+  private void awaitEnd() throws CheckpointException {
+    SyscallStep.awaitSignal(
+        tracee, BATCH_SIGNAL, syscallAt + machine.syscallInstruction().length, machine);
+    tracee.setSignalMask(-1L);
   }
 
   /// Makes `argument` what the thread's last call began with (orig_x0 of arm64), for kernels that
@@ -127,6 +190,16 @@ public final class OwnedProcess implements RemoteCalls {
         machine.syscall(base, syscallAt, Syscall.GETPID.number(machine.arch())),
         argument,
         machine);
+  }
+
+  /// The first half of [#toEventStop], for many threads at the same time.
+  public void beginEventStop() throws CheckpointException {
+    SyscallStep.beginEventStop(tracee);
+  }
+
+  /// The second half of [#toEventStop].
+  public void awaitEventStop() throws CheckpointException {
+    SyscallStep.awaitEventStop(tracee);
   }
 
   /// To a stop in which registers are final.

@@ -61,17 +61,11 @@ final class SyscallStep {
     }
   }
 
-  /// Loads `registers` and lets the task run until it has sent itself `signal`, which is taken from
-  /// it. The task is then in a signal-delivery stop. Another signal that comes first is an error:
-  /// all others are blocked.
-  static void runUntilSignal(Tracee tracee, long[] registers, int signal, long pc, Machine machine)
-      throws CheckpointException {
-    tracee.setGeneral(registers);
-    tracee.resume(0);
-    awaitSignal(tracee, signal, pc, machine);
-  }
-
-  /// The second half of [#runUntilSignal].
+  /// Lets a task run that was resumed until it has sent itself `signal`, which is taken from it.
+  /// The task is then in a signal-delivery stop. Another signal that comes first is an error: all
+  /// others are blocked.
+  ///
+  /// @param pc behind the call that sends it
   static void awaitSignal(Tracee tracee, int signal, long pc, Machine machine)
       throws CheckpointException {
     while (true) {

@@ -25,6 +25,7 @@ import dev.jcr.parasite.linux.SharedMemory;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.procfs.MapsEntry;
 import dev.jcr.parasite.procfs.Proc;
+import dev.jcr.parasite.remote.Batch;
 import dev.jcr.parasite.remote.OwnedProcess;
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -47,6 +48,9 @@ public final class AddressSpace {
   private static final int MADV_NOHUGEPAGE = 15;
   private static final int MADV_GUARD_INSTALL = 102;
   private static final int MLOCK_ONFAULT = 1;
+
+  /// Two calls each.
+  private static final int PLAIN_AT_ONCE = Batch.MOST_CALLS / 2;
 
   /// Bytes of the bootstrap pages for code: of any architecture's largest page.
   private static final int CODE_SIZE = 1 << 16;
@@ -166,11 +170,8 @@ public final class AddressSpace {
 
   /// mmap(2) of one VMA; `writable` adds PROT_WRITE until [#finish].
   public void map(Vma vma, boolean writable) throws CheckpointException {
-    Ranges whole = Ranges.of(vma.getStart(), vma.getEnd());
-    Ranges missing = whole.minus(kept);
-    if (missing.size() == 1
-        && missing.start(0) == vma.getStart()
-        && missing.end(0) == vma.getEnd()) {
+    Ranges missing = missing(vma);
+    if (isWhole(missing, vma)) {
       map(vma, vma.getProtection() | (writable ? PROT_WRITE : 0), vma.getStart(), vma.getEnd());
       return;
     }
@@ -186,14 +187,89 @@ public final class AddressSpace {
     }
   }
 
-  private void map(Vma vma, int protection, long start, long end) throws CheckpointException {
-    long length = end - start;
+  /// Whether mapping it takes no calls but mmap(2), and madvise(2) against huge pages.
+  public boolean isPlain(Vma vma) {
+    return vma.getObjectId() == 0
+        && !vma.hasFile()
+        && !vma.hasNumaPolicy()
+        && !vma.getVmFlagsList().contains(VmaCollector.SHADOW_STACK)
+        && isWhole(missing(vma), vma);
+  }
+
+  private Ranges missing(Vma vma) {
+    return Ranges.of(vma.getStart(), vma.getEnd()).minus(kept);
+  }
+
+  private static boolean isWhole(Ranges missing, Vma vma) {
+    return missing.size() == 1
+        && missing.start(0) == vma.getStart()
+        && missing.end(0) == vma.getEnd();
+  }
+
+  /// Maps many that are [#isPlain] with few stops.
+  ///
+  /// @param writable whether each is to have PROT_WRITE until [#finish]
+  public void mapPlain(List<Vma> vmas, List<Boolean> writable) throws CheckpointException {
+    for (int from = 0; from < vmas.size(); from += PLAIN_AT_ONCE) {
+      int to = Math.min(vmas.size(), from + PLAIN_AT_ONCE);
+      mapTogether(vmas.subList(from, to), writable.subList(from, to));
+    }
+  }
+
+  private void mapTogether(List<Vma> vmas, List<Boolean> writable) throws CheckpointException {
+    Batch batch = process.batch();
+    int[] mapped = new int[vmas.size()];
+    int[] advised = new int[vmas.size()];
+    for (int i = 0; i < mapped.length; i++) {
+      Vma vma = vmas.get(i);
+      long length = vma.getEnd() - vma.getStart();
+      int protection = vma.getProtection() | (writable.get(i) ? PROT_WRITE : 0);
+      mapped[i] =
+          batch.add(
+              Syscall.MMAP,
+              vma.getStart(),
+              length,
+              protection,
+              flags(vma) | MAP_ANONYMOUS,
+              -1,
+              vma.getOffset());
+      advised[i] =
+          hasSmallPages(vma)
+              ? batch.add(Syscall.MADVISE, vma.getStart(), length, MADV_NOHUGEPAGE)
+              : mapped[i];
+    }
+    Batch.Results results = process.run(batch);
+    for (int i = 0; i < mapped.length; i++) {
+      Vma vma = vmas.get(i);
+      requireMapped(vma, vma.getStart(), vma.getEnd(), results.value(mapped[i]));
+      if (Kernel.isError(results.value(advised[i]))) {
+        throw new CheckpointException(
+            Outcome.FAILED,
+            "cannot advise 0x%x-0x%x: %s"
+                .formatted(
+                    vma.getStart(),
+                    vma.getEnd(),
+                    Errno.describe((int) -results.value(advised[i]))));
+      }
+    }
+  }
+
+  private static boolean hasSmallPages(Vma vma) {
+    return vma.getVmFlagsList().contains("nh");
+  }
+
+  private static int flags(Vma vma) {
     boolean shared =
         vma.getKind() == VmaKind.VMA_SHARED_FILE || vma.getKind() == VmaKind.VMA_SHARED_MEMORY;
     // MAP_DROPPABLE is a type of its own, beside shared and private.
     boolean droppable = (vma.getFlags() & MAP_DROPPABLE) != 0;
     int type = droppable ? 0 : shared ? MAP_SHARED : MAP_PRIVATE;
-    int flags = vma.getFlags() | MAP_FIXED_NOREPLACE | type;
+    return vma.getFlags() | MAP_FIXED_NOREPLACE | type;
+  }
+
+  private void map(Vma vma, int protection, long start, long end) throws CheckpointException {
+    long length = end - start;
+    int flags = flags(vma);
     long fd;
     if (vma.getObjectId() != 0) {
       fd = objectFd.of(vma.getObjectId());
@@ -208,23 +284,7 @@ public final class AddressSpace {
         vma.getVmFlagsList().contains(VmaCollector.SHADOW_STACK)
             ? process.call(Syscall.MAP_SHADOW_STACK, start, length, 0)
             : process.call(Syscall.MMAP, start, length, protection, flags, fd, vma.getOffset());
-    if (result != start) {
-      String reason =
-          Kernel.isError(result)
-              ? Errno.describe((int) -result)
-              : "it was placed at 0x" + Long.toHexString(result);
-      throw new CheckpointException(
-          result == -Errno.EPERM || result == -Errno.EACCES ? Outcome.PERMISSION : Outcome.FAILED,
-          "cannot map 0x%x-0x%x%s: %s"
-              .formatted(
-                  start,
-                  end,
-                  vma.hasFile() ? " of " + vma.getFile().getPath() : "",
-                  reason
-                      + ((vma.getFlags() & VmaCollector.MAP_HUGETLB) != 0
-                          ? "; it needs free huge TLB pages (vm.nr_hugepages)"
-                          : "")));
-    }
+    requireMapped(vma, start, end, result);
     if (vma.hasNumaPolicy()) {
       // Before the contents, which take their pages by it.
       NumaPolicy policy = vma.getNumaPolicy();
@@ -244,9 +304,30 @@ public final class AddressSpace {
     smallPages(vma, start, end);
   }
 
+  private static void requireMapped(Vma vma, long start, long end, long result)
+      throws CheckpointException {
+    if (result != start) {
+      String reason =
+          Kernel.isError(result)
+              ? Errno.describe((int) -result)
+              : "it was placed at 0x" + Long.toHexString(result);
+      throw new CheckpointException(
+          result == -Errno.EPERM || result == -Errno.EACCES ? Outcome.PERMISSION : Outcome.FAILED,
+          "cannot map 0x%x-0x%x%s: %s"
+              .formatted(
+                  start,
+                  end,
+                  vma.hasFile() ? " of " + vma.getFile().getPath() : "",
+                  reason
+                      + ((vma.getFlags() & VmaCollector.MAP_HUGETLB) != 0
+                          ? "; it needs free huge TLB pages (vm.nr_hugepages)"
+                          : "")));
+    }
+  }
+
   /// Before the contents: a page written into a mapping that may have huge ones takes a huge one.
   private void smallPages(Vma vma, long start, long end) throws CheckpointException {
-    if (vma.getVmFlagsList().contains("nh")) {
+    if (hasSmallPages(vma)) {
       advise("0x%x-0x%x".formatted(start, end), start, end - start, MADV_NOHUGEPAGE);
     }
   }

@@ -23,6 +23,8 @@ import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.util.List;
 import java.util.Map;
+import java.util.NavigableMap;
+import java.util.TreeMap;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Predicate;
@@ -124,17 +126,18 @@ public final class PageFiller {
   /// By whether they touch a mapping that is `special`.
   private Map<Boolean, List<Piece>> partition(
       List<Piece> pieces, List<Vma> vmas, Predicate<Vma> special) {
-    List<Vma> found = vmas.stream().filter(special).toList();
+    NavigableMap<Long, Long> found = new TreeMap<>();
+    vmas.stream().filter(special).forEach(vma -> found.put(vma.getStart(), vma.getEnd()));
     return pieces.stream().collect(Collectors.partitioningBy(piece -> touches(piece, found)));
   }
 
-  private boolean touches(Piece piece, List<Vma> vmas) {
+  /// @param mappings ends by starts; they do not overlap
+  private boolean touches(Piece piece, NavigableMap<Long, Long> mappings) {
     for (PageStore.Slice slice : piece.slices()) {
       long end = slice.start() + (long) slice.pages() * store.pageSize();
-      for (Vma vma : vmas) {
-        if (slice.start() < vma.getEnd() && vma.getStart() < end) {
-          return true;
-        }
+      Map.Entry<Long, Long> last = mappings.lowerEntry(end);
+      if (last != null && slice.start() < last.getValue()) {
+        return true;
       }
     }
     return false;

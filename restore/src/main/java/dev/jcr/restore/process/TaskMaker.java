@@ -12,11 +12,16 @@ import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.ptrace.Ptrace;
 import dev.jcr.parasite.ptrace.Tracee;
 import dev.jcr.parasite.ptrace.WaitStatus;
+import dev.jcr.parasite.remote.Batch;
 import dev.jcr.parasite.remote.OwnedProcess;
 import dev.jcr.parasite.stub.StubProgram;
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.locks.LockSupport;
@@ -104,6 +109,62 @@ public final class TaskMaker {
       }
       LockSupport.parkNanos(200_000);
     }
+  }
+
+  /// Threads that one [#threads] makes: as many as there are arguments of in the scratch memory.
+  public static final int MOST_THREADS = 256;
+
+  /// Makes threads by one batch of clone3(2) with set_tid; all but those whose id is in use.
+  ///
+  /// @param tids at most [#MOST_THREADS]
+  /// @param refused takes those whose id is in use
+  /// @param born takes those that were made, last first, also where this fails
+  public static List<Tracee> threads(
+      OwnedProcess in, long flags, List<Integer> tids, List<Integer> refused, List<Tracee> born)
+      throws CheckpointException {
+    Batch batch = in.batch();
+    for (int tid : tids) {
+      long id = batch.put(littleEndian(Long.BYTES).putInt(tid).array());
+      long arguments =
+          batch.put(
+              littleEndian(CLONE_ARGS_SIZE)
+                  .putLong(0, flags)
+                  .putLong(64, id)
+                  .putLong(72, 1)
+                  .array());
+      batch.add(Syscall.CLONE3, arguments, CLONE_ARGS_SIZE);
+    }
+    List<Tracee> made = new ArrayList<>();
+    Batch.Results results;
+    try {
+      results = in.run(batch);
+    } catch (CheckpointException e) {
+      for (int tid : tids) {
+        Tracee tracee = Tracee.attached(tid);
+        if (!tracee.poll().map(WaitStatus::ended).orElse(false)) {
+          born.addFirst(tracee);
+        }
+      }
+      throw e;
+    }
+    for (int i = 0; i < tids.size(); i++) {
+      if (!Kernel.isError(results.value(i))) {
+        made.add(Tracee.attached(tids.get(i)));
+        born.addFirst(made.getLast());
+      }
+    }
+    for (int i = 0; i < tids.size(); i++) {
+      if (results.value(i) == -Errno.EEXIST) {
+        refused.add(tids.get(i));
+      } else {
+        require("create thread " + tids.get(i), results.value(i));
+      }
+    }
+    return made;
+  }
+
+  private static ByteBuffer littleEndian(int bytes) {
+    return ByteBuffer.allocate(bytes).order(ByteOrder.LITTLE_ENDIAN);
   }
 
   /// A clone that did not fail. EEXIST is the caller's ([#idInUse]).

@@ -29,6 +29,7 @@ import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Optional;
 
 /// Gives a new thread what the kernel keeps per task.
@@ -65,9 +66,19 @@ public final class ThreadBuilder {
   }
 
   /// Everything but credentials, which take the right to do the rest.
-  public void configure(Thread thread, OwnedProcess inside) throws CheckpointException {
+  ///
+  /// @param inside the threads, in the same order
+  public static void configure(List<Thread> threads, List<OwnedProcess> inside)
+      throws CheckpointException {
+    OwnedProcess.runInEach(inside, threads, ThreadBuilder::ask);
+    for (Thread thread : threads) {
+      schedule(thread);
+    }
+  }
+
+  /// What a thread has to do itself.
+  private static void ask(Thread thread, Batch batch) {
     int tid = thread.getTid();
-    Batch batch = inside.batch();
     // By the thread itself: /proc/TID/comm takes names only from its own process.
     byte[] name = thread.getComm().toByteArray();
     batch.require(
@@ -117,8 +128,6 @@ public final class ThreadBuilder {
       // jcr may have been started with one.
       batch.add(Syscall.SET_MEMPOLICY, 0, 0, 0);
     }
-    inside.run(batch);
-    schedule(thread);
   }
 
   /// Installs the thread's filters, suspended until the tracing ends, while it still has the right
@@ -181,20 +190,37 @@ public final class ThreadBuilder {
   }
 
   /// Registering rseq(2) lets the kernel write into the thread's area at any time: last.
-  public void registerRseq(Thread thread, OwnedProcess inside) throws CheckpointException {
-    if (thread.hasRseq()) {
-      inside.require(
-          "register rseq of thread " + thread.getTid(),
-          Syscall.RSEQ,
-          thread.getRseq().getAddress(),
-          thread.getRseq().getLength(),
-          0,
-          Integer.toUnsignedLong(thread.getRseq().getSignature()));
-    }
+  public static void registerRseq(Thread thread, OwnedProcess inside) throws CheckpointException {
+    inside.require(registering(thread), Syscall.RSEQ, registration(thread));
+  }
+
+  private static String registering(Thread thread) {
+    return "register rseq of thread " + thread.getTid();
+  }
+
+  private static long[] registration(Thread thread) {
+    return new long[] {
+      thread.getRseq().getAddress(),
+      thread.getRseq().getLength(),
+      0,
+      Integer.toUnsignedLong(thread.getRseq().getSignature())
+    };
+  }
+
+  /// The same in many threads, while no [OwnedProcess#BATCH_SIGNAL] is pending.
+  ///
+  /// @param threads that have one
+  /// @param inside the same, in the same order
+  public static void registerRseq(List<Thread> threads, List<OwnedProcess> inside)
+      throws CheckpointException {
+    OwnedProcess.runInEach(
+        inside,
+        threads,
+        (thread, batch) -> batch.require(registering(thread), Syscall.RSEQ, registration(thread)));
   }
 
   /// sched_setattr(2), sched_setaffinity(2) and ioprio_set(2) from outside.
-  private void schedule(Thread thread) throws CheckpointException {
+  private static void schedule(Thread thread) throws CheckpointException {
     Scheduling scheduling = thread.getScheduling();
     int tid = thread.getTid();
     try (Arena arena = Arena.ofConfined()) {
@@ -209,7 +235,7 @@ public final class ThreadBuilder {
         boolean same =
             size >= mask.byteSize()
                 && own.asSlice(0, mask.byteSize()).mismatch(mask) < 0
-                && isZero(own.asSlice(mask.byteSize()));
+                && isZero(own.asSlice(mask.byteSize(), size - mask.byteSize()));
         if (!same) {
           Kernel.call(
               "set the affinity of thread " + tid,
@@ -439,7 +465,7 @@ public final class ThreadBuilder {
     }
   }
 
-  private static java.util.List<Integer> list(int[] values) {
+  private static List<Integer> list(int[] values) {
     return java.util.Arrays.stream(values).boxed().toList();
   }
 }
