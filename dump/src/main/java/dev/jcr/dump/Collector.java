@@ -256,17 +256,8 @@ final class Collector implements AutoCloseable {
     Map<Integer, InterruptedCall> calls = interrupted(freeze);
     StoppedThread leader = freeze.leader();
     InterruptedCall leaderCall = call(calls, leader);
-    StoppedThread first = first(freeze);
     ProcessState.Builder state = ProcessState.newBuilder();
-    try (Infection infection =
-        Infection.begin(
-            machine,
-            memory,
-            gadgets,
-            stackBottom(freeze),
-            first,
-            call(calls, first),
-            taken(freeze))) {
+    try (Infection infection = infect(freeze, calls)) {
       List<SignalAction> actions;
       try (Infection.InfectedThread inside = infection.enter(leader, leaderCall)) {
         actions = SignalCollector.actions(inside);
@@ -292,11 +283,8 @@ final class Collector implements AutoCloseable {
             Thread.newBuilder()
                 .setTid(thread.tid())
                 .setBlockedCall(ThreadCollector.blocked(call, remaining)));
-        try (Infection.InfectedThread _ = infection.enter(thread, call)) {
-          // Nothing to do: as after a dump, it goes on from what was decided.
-        }
       }
-      infection.end();
+      leave(infection, freeze, calls);
     }
     return state.build();
   }
@@ -346,16 +334,7 @@ final class Collector implements AutoCloseable {
     NavigableMap<Long, NumaPolicy> policies;
     StoppedThread leader = freeze.leader();
     InterruptedCall leaderCall = call(calls, leader);
-    StoppedThread first = first(freeze);
-    try (Infection infection =
-        Infection.begin(
-            machine,
-            memory,
-            gadgets,
-            stackBottom(freeze),
-            first,
-            call(calls, first),
-            taken(freeze))) {
+    try (Infection infection = infect(freeze, calls)) {
       try (Infection.InfectedThread inside = infection.enter(leader, leaderCall)) {
         actions = SignalCollector.actions(inside);
         timers = TimerCollector.collect(inside, proc.timers(), stoppedAt);
@@ -397,7 +376,7 @@ final class Collector implements AutoCloseable {
                 .build());
       }
       lockFuture = lockFuture(infection.scratch());
-      infection.end();
+      leave(infection, freeze, calls);
       injected = infection.calls();
     }
     long describing = System.nanoTime();
@@ -490,6 +469,29 @@ final class Collector implements AutoCloseable {
       }
       embedded.requireUnchanged(pid);
       return files.toBuilder().addAllObjects(embedded.objects()).build();
+    }
+  }
+
+  private Infection infect(Freeze freeze, Map<Integer, InterruptedCall> calls)
+      throws CheckpointException, IOException {
+    StoppedThread first = first(freeze);
+    return Infection.begin(
+        machine,
+        memory,
+        gadgets,
+        stackBottom(freeze),
+        first,
+        call(calls, first),
+        endSignal(freeze));
+  }
+
+  /// Removes what was injected. Who made the first call and the last goes on from what was decided
+  /// between them.
+  private void leave(Infection infection, Freeze freeze, Map<Integer, InterruptedCall> calls)
+      throws CheckpointException {
+    infection.end();
+    for (StoppedThread thread : List.of(first(freeze), freeze.leader())) {
+      thread.tracee().setGeneral(call(calls, thread).live());
     }
   }
 
@@ -702,18 +704,29 @@ final class Collector implements AutoCloseable {
     return call;
   }
 
-  /// Signals with a handler, or waiting in any queue.
-  private long taken(Freeze freeze) throws CheckpointException {
-    long taken = caught;
-    for (PendingSignal signal : SignalCollector.pending(freeze.leader().tracee(), true)) {
-      taken |= 1L << (signal.getSignal() - 1);
-    }
+  /// What ends a batch of injected calls: one that no thread handles or blocks, since then nobody
+  /// notices that another of the same number is taken away too; else one that waits in no queue.
+  private int endSignal(Freeze freeze) throws CheckpointException {
+    long noticed = caught;
     for (StoppedThread thread : freeze.threads()) {
-      for (PendingSignal signal : SignalCollector.pending(thread.tracee(), false)) {
-        taken |= 1L << (signal.getSignal() - 1);
-      }
+      noticed |= thread.signalMask();
     }
-    return taken;
+    int signal = Infection.endSignal(noticed);
+    return signal == 0 ? Infection.endSignal(caught | pending(freeze)) : signal;
+  }
+
+  /// Signals that wait in any queue.
+  private static long pending(Freeze freeze) throws CheckpointException {
+    List<PendingSignal> all =
+        new ArrayList<>(SignalCollector.pending(freeze.leader().tracee(), true));
+    for (StoppedThread thread : freeze.threads()) {
+      all.addAll(SignalCollector.pending(thread.tracee(), false));
+    }
+    long pending = 0;
+    for (PendingSignal signal : all) {
+      pending |= 1L << (signal.getSignal() - 1);
+    }
+    return pending;
   }
 
   private static long flags(@Nullable SignalAction action) {

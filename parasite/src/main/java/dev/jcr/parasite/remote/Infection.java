@@ -93,12 +93,23 @@ public final class Infection implements AutoCloseable {
     return scratch;
   }
 
+  /// What marks the end of a batch; 0 where there is nothing. A traced task gets signals that it
+  /// would ignore, and the tracer takes them away again.
+  ///
+  /// @param taken signals that cannot be used: they have a handler, or are waited for
+  public static int endSignal(long taken) {
+    for (int signal : END_SIGNALS) {
+      if ((taken >>> (signal - 1) & 1) == 0) {
+        return signal;
+      }
+    }
+    return 0;
+  }
+
   /// Maps code and scratch pages into the process through `first`, which must be in an event stop.
   /// Throws FAILED with the process as before.
   ///
-  /// @param taken signals that have a handler or are pending: one that is not among them marks the
-  ///   end of a batch. A traced task gets signals that it would ignore, and the tracer takes them
-  ///   away again.
+  /// @param endSignal of [#endSignal], or 0: the calls of a batch run one by one
   public static Infection begin(
       Machine machine,
       ProcessMemory memory,
@@ -106,14 +117,8 @@ public final class Infection implements AutoCloseable {
       StackBottom stackBottom,
       StoppedThread first,
       InterruptedCall firstCall,
-      long taken)
+      int endSignal)
       throws CheckpointException {
-    int endSignal = 0;
-    for (int signal : END_SIGNALS) {
-      if (endSignal == 0 && (taken >>> (signal - 1) & 1) == 0) {
-        endSignal = signal;
-      }
-    }
     if (gadgets.syscall() == 0) {
       throw new CheckpointException(
           Outcome.UNSUPPORTED,
