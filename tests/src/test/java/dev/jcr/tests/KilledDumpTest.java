@@ -5,8 +5,11 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.concurrent.locks.LockSupport;
 import java.util.random.RandomGenerator;
 import java.util.random.RandomGeneratorFactory;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -14,6 +17,10 @@ import org.junit.jupiter.api.Timeout;
 /// `kill -9` of jcr at random moments of a dump: the target always runs on and finds itself whole,
 /// and there is no image folder without a whole image.
 class KilledDumpTest {
+  private static final Pattern FROZEN = Pattern.compile("\"frozen_time_us\":\\s*(\\d+)");
+
+  private static final String MANY = "200";
+
   @Tag("robustness")
   @Timeout(600)
   @Test
@@ -26,6 +33,40 @@ class KilledDumpTest {
   @Test
   void twoHundredDumpsKilled() throws Exception {
     killed(200, System.nanoTime());
+  }
+
+  /// In the freeze, where injected calls run in many threads at the same time.
+  @Tag("robustness")
+  @Timeout(600)
+  @Test
+  void twentyFreezesOfManyThreadsKilled() throws Exception {
+    long seed = System.nanoTime();
+    RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(seed);
+    long frozenMicros;
+    try (Target target = Target.start("threads", MANY)) {
+      Matcher frozen =
+          FROZEN.matcher(
+              Jcr.dump(target.pid(), target.image("first"), "-R", "--json").expectExit(0).out());
+      assertThat(frozen.find()).isTrue();
+      frozenMicros = Long.parseLong(frozen.group(1));
+      target.expectPass();
+    }
+    int inTheFreeze = 0;
+    for (int round = 0; round < 20; round++) {
+      try (Target target = Target.start("threads", MANY)) {
+        Process dump = start(target, target.image("killed"), true);
+        while (target.proc().tracer() == 0 && dump.isAlive()) {
+          Thread.onSpinWait();
+        }
+        LockSupport.parkNanos(random.nextLong(1000 * frozenMicros));
+        inTheFreeze += target.proc().tracer() == 0 ? 0 : 1;
+        dump.destroyForcibly().waitFor();
+        target.expectRunning();
+        target.expectPass();
+      }
+    }
+    System.out.printf("20 dumps of %s threads killed, %d in the freeze%n", MANY, inTheFreeze);
+    assertThat(inTheFreeze).as("seed " + seed).isPositive();
   }
 
   private static void killed(int rounds, long seed) throws Exception {
@@ -81,14 +122,17 @@ class KilledDumpTest {
 
   private static void killOne(Target target, Path image, boolean leaveRunning, long afterNanos)
       throws IOException, InterruptedException {
+    Process process = start(target, image, leaveRunning);
+    Thread.sleep(afterNanos / 1_000_000, (int) (afterNanos % 1_000_000));
+    process.destroyForcibly().waitFor();
+  }
+
+  private static Process start(Target target, Path image, boolean leaveRunning) throws IOException {
     Command dump =
         leaveRunning
             ? Jcr.command("dump", Long.toString(target.pid()), "-D", image.toString(), "-R")
             : Jcr.command("dump", Long.toString(target.pid()), "-D", image.toString());
-    Process process =
-        dump.start(target.folder().resolve("jcr.out"), target.folder().resolve("jcr.err"));
-    Thread.sleep(afterNanos / 1_000_000, (int) (afterNanos % 1_000_000));
-    process.destroyForcibly().waitFor();
+    return dump.start(target.folder().resolve("jcr.out"), target.folder().resolve("jcr.err"));
   }
 
   /// A target that jcr killed as its last act may still be ending.
