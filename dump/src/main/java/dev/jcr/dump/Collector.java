@@ -56,10 +56,12 @@ import dev.jcr.parasite.collect.VmaCollector;
 import dev.jcr.parasite.host.HostClocks;
 import dev.jcr.parasite.host.TimeOffsets;
 import dev.jcr.parasite.linux.Fd;
+import dev.jcr.parasite.linux.FileStat;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.PageScan;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.Userfault;
+import dev.jcr.parasite.namespace.NamespaceKind;
 import dev.jcr.parasite.namespace.Namespaces;
 import dev.jcr.parasite.procfs.MapsEntry;
 import dev.jcr.parasite.procfs.Proc;
@@ -314,7 +316,7 @@ final class Collector implements AutoCloseable {
   /// @param stoppedAt System.nanoTime of the stop
   ProcessState collect(Freeze freeze, PageWriter pages, long stoppedAt)
       throws CheckpointException, IOException {
-    requireSame();
+    List<Integer> children = requireSame();
     Map<Integer, ProcStatus> statuses = suspendSeccomp(freeze);
     Map<Integer, InterruptedCall> calls = interrupted(freeze);
     Map<Integer, Registers> registers = new HashMap<>();
@@ -380,7 +382,7 @@ final class Collector implements AutoCloseable {
       injected = infection.calls();
     }
     long describing = System.nanoTime();
-    List<Zombie> zombies = Zombies.of(proc);
+    List<Zombie> zombies = Zombies.of(children);
     List<Smaps> smaps = proc.smaps();
     refuse(VmaCollector.problems(smaps));
     refuse(WatchedMemory.problems(smaps, scan));
@@ -528,9 +530,10 @@ final class Collector implements AutoCloseable {
   /// Threads that live in other namespaces than the process.
   private List<Problem> apart(Freeze freeze) throws CheckpointException, IOException {
     List<Problem> problems = new ArrayList<>();
+    Map<NamespaceKind, FileStat> leaders = NamespaceCollector.leaders(proc);
     for (StoppedThread thread : freeze.threads()) {
       if (thread.tid() != pid) {
-        NamespaceCollector.alone(proc, thread.tid()).ifPresent(problems::add);
+        NamespaceCollector.alone(leaders, proc, thread.tid()).ifPresent(problems::add);
       }
     }
     return problems;
@@ -564,7 +567,9 @@ final class Collector implements AutoCloseable {
   }
 
   /// What was looked at before the stop still holds: the same program, no new child.
-  private void requireSame() throws CheckpointException, IOException {
+  ///
+  /// @return children that have ended
+  private List<Integer> requireSame() throws CheckpointException, IOException {
     ProcStat now = proc.stat();
     if (now.startTime() != before.startTime()
         || now.startCode() != before.startCode()
@@ -574,8 +579,9 @@ final class Collector implements AutoCloseable {
           "cannot dump process " + pid + ": it executed another program meanwhile; try again");
     }
     List<Problem> problems = new ArrayList<>();
-    Preflight.children(proc, problems);
+    List<Integer> ended = Preflight.children(proc, problems);
     refuse(problems);
+    return ended;
   }
 
   private void refuse(List<Problem> problems) throws CheckpointException {

@@ -6,13 +6,16 @@ import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.CheckpointException.Problem;
 import dev.jcr.parasite.host.TimeOffsets;
 import dev.jcr.parasite.linux.Errno;
+import dev.jcr.parasite.linux.FileStat;
 import dev.jcr.parasite.linux.SyscallException;
+import dev.jcr.parasite.namespace.NamespaceKind;
 import dev.jcr.parasite.namespace.Namespaces;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.procfs.ProcStatus;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 
 /// Everything that forbids a dump of a process, found before it is touched.
 final class Preflight {
@@ -205,8 +208,10 @@ final class Preflight {
     }
   }
 
-  /// Child processes, each a problem, but for those that have ended and only wait to be waited for.
-  static void children(Proc proc, List<Problem> problems) throws IOException {
+  /// Child processes, each a problem, but for those that have ended and only wait to be waited for,
+  /// which are returned.
+  static List<Integer> children(Proc proc, List<Problem> problems) throws IOException {
+    List<Integer> ended = new ArrayList<>();
     for (int tid : proc.tasks()) {
       String children;
       try {
@@ -216,7 +221,12 @@ final class Preflight {
         continue;
       }
       for (String child : children.split(" ")) {
-        if (!child.isEmpty() && !Zombies.isOne(Integer.parseInt(child))) {
+        if (child.isEmpty()) {
+          continue;
+        }
+        if (Zombies.isOne(Integer.parseInt(child))) {
+          ended.add(Integer.valueOf(child));
+        } else {
           problems.add(
               new Problem(
                   "process",
@@ -226,6 +236,7 @@ final class Preflight {
         }
       }
     }
+    return ended;
   }
 
   private static void namespaces(Proc proc, List<Problem> problems) throws IOException {
@@ -259,9 +270,10 @@ final class Preflight {
               "it is not the one the process is in",
               "dump the process before it calls unshare(2)"));
     }
+    Map<NamespaceKind, FileStat> leaders = NamespaceCollector.leaders(proc);
     for (int tid : proc.tasks()) {
       try {
-        NamespaceCollector.alone(proc, tid).ifPresent(problems::add);
+        NamespaceCollector.alone(leaders, proc, tid).ifPresent(problems::add);
       } catch (SyscallException e) {
         requireEnded(proc, tid, e);
       }

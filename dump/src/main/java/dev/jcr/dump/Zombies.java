@@ -34,15 +34,13 @@ final class Zombies {
     return stat.state() == 'Z' && stat.numThreads() <= 1 && stat.exitSignal() == SIGCHLD;
   }
 
-  /// Those of a frozen process, by pid.
-  static List<Zombie> of(Proc proc) throws IOException {
+  /// Those of a frozen process that are still there, by pid.
+  ///
+  /// @param ended all its children
+  static List<Zombie> of(List<Integer> ended) throws IOException {
     Map<Integer, Zombie> zombies = new TreeMap<>();
-    for (int tid : proc.tasks()) {
-      for (String child : proc.text("task/" + tid + "/children").strip().split(" ")) {
-        if (!child.isEmpty()) {
-          zombie(Integer.parseInt(child), zombies);
-        }
-      }
+    for (int child : ended) {
+      zombie(child, zombies);
     }
     return List.copyOf(zombies.values());
   }

@@ -10,7 +10,9 @@ import dev.jcr.parasite.procfs.MountEntry;
 import dev.jcr.parasite.procfs.Proc;
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.EnumMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 
 /// The namespaces a process lives in without jcr, and under which names they can be found again.
@@ -50,13 +52,25 @@ public final class NamespaceCollector {
     return notes;
   }
 
-  /// Why a thread cannot be dumped with its process: it has a namespace of its own.
-  public static Optional<Problem> alone(Proc proc, int tid) throws SyscallException {
-    Proc thread = Proc.at(proc.path("task/" + tid));
+  /// The namespaces of a process's first thread, without those that the kernel does not have.
+  public static Map<NamespaceKind, FileStat> leaders(Proc proc) throws SyscallException {
+    Map<NamespaceKind, FileStat> leaders = new EnumMap<>(NamespaceKind.class);
     for (NamespaceKind kind : NamespaceKind.values()) {
-      Optional<FileStat> leaders = kind.of(proc);
+      kind.of(proc).ifPresent(found -> leaders.put(kind, found));
+    }
+    return leaders;
+  }
+
+  /// Why a thread cannot be dumped with its process: it has a namespace of its own.
+  ///
+  /// @param leaders [#leaders] of the process
+  public static Optional<Problem> alone(Map<NamespaceKind, FileStat> leaders, Proc proc, int tid)
+      throws SyscallException {
+    Proc thread = Proc.at(proc.path("task/" + tid));
+    for (Map.Entry<NamespaceKind, FileStat> leader : leaders.entrySet()) {
+      NamespaceKind kind = leader.getKey();
       Optional<FileStat> own = kind.of(thread);
-      if (leaders.isPresent() && own.isPresent() && !own.get().sameFile(leaders.get())) {
+      if (own.isPresent() && !own.get().sameFile(leader.getValue())) {
         return Optional.of(
             new Problem(
                 "namespace",

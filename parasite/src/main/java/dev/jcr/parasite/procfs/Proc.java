@@ -130,9 +130,8 @@ public final class Proc {
   /// Names in a folder without "." and "..", sorted.
   public List<String> list(String relative) throws IOException {
     List<String> names = new ArrayList<>();
-    try (Fd fd = Fd.open(path(relative), Fd.O_RDONLY | O_DIRECTORY, 0);
-        Arena arena = Arena.ofConfined()) {
-      MemorySegment buffer = arena.allocate(CHUNK, 8);
+    try (Fd fd = Fd.open(path(relative), Fd.O_RDONLY | O_DIRECTORY, 0)) {
+      MemorySegment buffer = BUFFER.get();
       while (true) {
         long count =
             Kernel.call(
