@@ -98,12 +98,6 @@ public final class VmaCollector {
       if (isKernels(mapping)) {
         continue;
       }
-      String object =
-          "mapping 0x%x-0x%x%s"
-              .formatted(
-                  mapping.start(),
-                  mapping.end(),
-                  mapping.path().isEmpty() ? "" : " of " + mapping.path());
       Optional<String> reason =
           mapping.vmFlags().stream()
               .filter(REFUSED::containsKey)
@@ -116,8 +110,17 @@ public final class VmaCollector {
       if (reason.isEmpty() && mapping.protectionKey() != 0) {
         reason = Optional.of("it has a protection key, not supported yet");
       }
-      reason.ifPresent(
-          text -> problems.add(new Problem("vma", object, text, "unmap it before the dump")));
+      reason.ifPresent(text ->
+          problems.add(
+              new Problem(
+                  "vma",
+                  "mapping 0x%x-0x%x%s"
+                      .formatted(
+                          mapping.start(),
+                          mapping.end(),
+                          mapping.path().isEmpty() ? "" : " of " + mapping.path()),
+                  text,
+                  "unmap it before the dump")));
     }
     return problems;
   }
