@@ -31,7 +31,15 @@ final class Pipes {
     boolean fifo = !file.link().startsWith("pipe:[");
     PipeEnd.Builder pipe = PipeEnd.newBuilder().setPipeId(firstEnd(scene, file));
     Optional<String> holder = scene.outside().holder(file);
-    if (holder.isPresent()) {
+    Optional<String> path = fifo ? path(file) : Optional.empty();
+    if (holder.isPresent() && path.isPresent() && file.standard()) {
+      // Its name leads to it again. What waits in it stays there as long as the other has it.
+      pipe.setOutside(true);
+      scene.lose(
+          file,
+          "the FIFO %s, which %s has open too: until the restore that process writes to nobody and reads to the end"
+              .formatted(file.link(), holder.get()));
+    } else if (holder.isPresent()) {
       String what = fifo ? "the FIFO " + file.link() : "a pipe";
       boolean both = insideHas(scene, file, true) && insideHas(scene, file, false);
       Kinds.inheritOrRefuse(
@@ -47,7 +55,7 @@ final class Pipes {
       return;
     }
     if (fifo) {
-      pipe.setPath(PlainFiles.path(file));
+      pipe.setPath(path.isPresent() ? path.get() : PlainFiles.path(file));
     }
     int fd = file.duplicate().number();
     refuseUnseenEnd(scene, file, fd);
@@ -56,7 +64,7 @@ final class Pipes {
     if (!scene.running() && file.readable() && isFirstReader(scene, file)) {
       // Packets keep their bounds; a pipe is in packet mode when its writer is.
       boolean packets = packetMode(scene, file);
-      for (ByteString part : content(fd, capacity, packets)) {
+      for (ByteString part : content(fd, capacity, packets, holder.isPresent())) {
         if (packets) {
           pipe.addPackets(part);
         } else {
@@ -120,8 +128,19 @@ final class Pipes {
     }
   }
 
+  /// Of a FIFO that still has its name.
+  private static Optional<String> path(OpenFile file) throws IOException {
+    try {
+      return Optional.of(PlainFiles.path(file));
+    } catch (Refusal _) {
+      return Optional.empty();
+    }
+  }
+
   /// The bytes waiting in a pipe, left there: tee(2) duplicates them into a pipe of jcr's own.
-  private static List<ByteString> content(int fd, long capacity, boolean packets)
+  ///
+  /// @param shared another process may read them meanwhile
+  private static List<ByteString> content(int fd, long capacity, boolean packets, boolean shared)
       throws SyscallException {
     List<ByteString> parts = new ArrayList<>();
     int waiting = FdCalls.ioctlInt(fd, Fcntl.FIONREAD).orElse(0);
@@ -162,7 +181,7 @@ final class Pipes {
           }
           done += count;
         }
-        if (done != waiting) {
+        if (done != waiting && !shared) {
           throw new SyscallException("copy all that waits in a pipe", Syscall.TEE, Errno.EAGAIN);
         }
         if (!packets) {

@@ -83,6 +83,9 @@ final class Pipes {
   private void fill(PipeEnd pipe, int writer) throws CheckpointException {
     int direct = OpenFlags.of(Kernel.HOST).direct();
     try (Fd local = inside.local(writer)) {
+      if (pipe.getOutside() && FdCalls.ioctlInt(local.number(), Fcntl.FIONREAD).orElse(0) > 0) {
+        return; // Another process kept what waits in it.
+      }
       if (pipe.getCapacity() != 0
           && FdCalls.fcntl(local.number(), Fcntl.F_GETPIPE_SZ, 0) != pipe.getCapacity()) {
         long result =
