@@ -9,6 +9,7 @@ import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -40,6 +41,9 @@ class RealProgramsTest {
   }
 
   private static final Input NONE = folder -> {};
+
+  /// Debian keeps its servers away from the path.
+  private static final String POSTGRES = "/usr/lib/postgresql/15/bin/";
 
   static List<Work> works() {
     return List.of(
@@ -100,6 +104,12 @@ class RealProgramsTest {
                 "out.h264"),
             "out.h264",
             NONE),
+        // As ffmpeg. It refuses to run as root. One long transaction.
+        new Work(
+            "postgres",
+            asNobody(POSTGRES + "postgres", "--single", "-D", "data", "-j", "postgres"),
+            "postgres.out",
+            RealProgramsTest::database),
         new Work("node", List.of("node", program("timers.js"), "1600"), "node.out", NONE),
         new Work("jvm", java("Compute", Integer.toString(scaled(150_000))), "jvm.out", NONE));
   }
@@ -126,7 +136,7 @@ class RealProgramsTest {
   }
 
   private static void interrupted(Work work, int times) throws Exception {
-    Assumptions.assumeTrue(isInstalled(work), work.command.getFirst() + " is not installed");
+    Assumptions.assumeTrue(isInstalled(work), work.name + " is not installed");
     long begin = System.nanoTime();
     byte[] undisturbed;
     try (Target target = start(work)) {
@@ -144,6 +154,11 @@ class RealProgramsTest {
         // Spread over the work; what is left of the wanted number comes in another run.
         while (done < times) {
           Target.nap(1 + random.nextLong(Math.max(2, 2 * duration / (times + 1))));
+          // Where jcr starts more slowly than the program ends, the program waits for it.
+          boolean waits = run > 2;
+          if (waits) {
+            Command.of("kill", "-STOP", Long.toString(target.pid())).run(); // if it is there
+          }
           if (!target.proc().exists()) {
             break;
           }
@@ -156,6 +171,9 @@ class RealProgramsTest {
           dumped.expectExit(0);
           target.awaitGone();
           Jcr.restore(image).expectExit(0);
+          if (waits) {
+            target.kill("CONT");
+          }
           Target.delete(image);
           done++;
         }
@@ -259,7 +277,69 @@ class RealProgramsTest {
     return Command.of(command).run().out().strip();
   }
 
+  /// Standard input is a file of commands.
+  private static List<String> asNobody(String... command) {
+    return List.of(
+        "sh",
+        "-c",
+        "exec setpriv --reuid=nobody --regid=nogroup --clear-groups %s <commands"
+            .formatted(String.join(" ", command)));
+  }
+
+  /// A new database that nobody owns, and what is done in it.
+  private static void database(Path folder) throws IOException {
+    Files.setPosixFilePermissions(folder, PosixFilePermissions.fromString("rwxrwxrwx"));
+    Files.writeString(folder.resolve("commands"), "");
+    Command.of(
+            "sh",
+            "-c",
+            "cd '%s' && %s"
+                .formatted(
+                    folder,
+                    asNobody(
+                            POSTGRES + "initdb",
+                            "-D",
+                            "data",
+                            "-U",
+                            "jcr",
+                            "--no-sync",
+                            "--locale=C")
+                        .getLast()))
+        .run()
+        .expectExit(0);
+    Files.writeString(
+        folder.resolve("commands"),
+        """
+        BEGIN;
+
+        CREATE TABLE t(id INTEGER PRIMARY KEY, a INTEGER, b TEXT);
+
+        CREATE INDEX ON t(a);
+
+        INSERT INTO t SELECT x, x::bigint * 7919 %% 100003, 'row ' || x FROM generate_series(1, %d) x;
+
+        SAVEPOINT half;
+
+        UPDATE t SET b = b || '!' WHERE a %% 3 = 0;
+
+        ROLLBACK TO half;
+
+        DELETE FROM t WHERE a %% 11 = 5;
+
+        SELECT count(*), sum(a), sum(length(b)), max(b), md5(string_agg(b, ',' ORDER BY id)) FROM t;
+
+        COMMIT;
+
+        SELECT count(*), sum(hashtext(b)) FROM t;
+
+        """
+            .formatted(scaled(400_000)));
+  }
+
   private static boolean isInstalled(Work work) {
+    if (work.name.equals("postgres")) {
+      return Files.isExecutable(Path.of(POSTGRES, "postgres"));
+    }
     String first = work.command.getFirst();
     return onPath(first.equals("sh") ? work.name : first);
   }
