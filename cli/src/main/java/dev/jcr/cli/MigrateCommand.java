@@ -39,6 +39,7 @@ import picocli.CommandLine.Spec;
     footer = {
       "  jcr migrate 4242 10.0.0.2",
       "  jcr migrate 4242 10.0.0.2 --max-downtime 200 --bandwidth 50",
+      "  jcr migrate 4242 10.0.0.2 --streams 4 --reconnect 120",
       "  jcr migrate 4242 10.0.0.2 --postcopy",
       "  jcr migrate 4242 10.0.0.2 --with-files --map-path /srv/a=/srv/b",
       "  jcr migrate --status                what was moved from and to this host",
@@ -46,6 +47,7 @@ import picocli.CommandLine.Spec;
     })
 final class MigrateCommand implements Callable<Integer> {
   private static final int ROUNDS = 30;
+  private static final int MOST_RECONNECT = 3600;
 
   @Spec private CommandSpec spec;
 
@@ -94,6 +96,25 @@ final class MigrateCommand implements Callable<Integer> {
       defaultValue = "0",
       description = "Send no more than this many MiB in a second (default: no limit).")
   private long bandwidth;
+
+  @Option(
+      names = "--streams",
+      paramLabel = "N",
+      defaultValue = "1",
+      description =
+          "Send by N connections at once, 1 to 8: when one of them breaks, the others go on"
+              + " (default: ${DEFAULT-VALUE}).")
+  private int streams;
+
+  @Option(
+      names = "--reconnect",
+      paramLabel = "SECONDS",
+      defaultValue = "30",
+      description =
+          "When the connection breaks while the process runs here, or runs there and waits for its"
+              + " memory, try for so long to go on by another one; 0 for not at all. While it"
+              + " stands still it is never waited for (default: ${DEFAULT-VALUE}).")
+  private int reconnect;
 
   @Option(
       names = "--compress",
@@ -170,6 +191,8 @@ final class MigrateCommand implements Callable<Integer> {
           Outcome.USAGE,
           "cannot read the command line: PID and HOST are missing; see jcr migrate --help");
     }
+    require(reconnect, "--reconnect", 0, MOST_RECONNECT);
+    require(streams, "--streams", 1, Source.MOST_STREAMS);
     Source.Report report =
         Source.run(
             new Source.Options(
@@ -182,7 +205,9 @@ final class MigrateCommand implements Callable<Integer> {
                 codec.compression(),
                 codec.level(),
                 postcopy,
-                files.choice()),
+                files.choice(),
+                reconnect,
+                streams),
             credentials.load(),
             this::event);
     if (json) {
@@ -205,6 +230,16 @@ final class MigrateCommand implements Callable<Integer> {
                   Units.microseconds(report.downtimeMicros())));
     }
     return ExitCode.OK;
+  }
+
+  private static void require(int value, String option, int least, int most)
+      throws CheckpointException {
+    if (value < least || value > most) {
+      throw new CheckpointException(
+          Outcome.USAGE,
+          "cannot read the command line: %s: not %d, but %d to %d; see jcr migrate --help"
+              .formatted(option, value, least, most));
+    }
   }
 
   private void event(String event, String... namesAndValues) {

@@ -386,33 +386,261 @@ class MigrationTest {
           Target.nap((duration * 3 / 10 + random.nextLong(duration * 8 / 10)) / 1_000_000);
           strike(hosts, fault, migration);
         }
-        if (!migration.waitFor(90, TimeUnit.SECONDS)) {
-          Hosts.killTree(migration);
-        }
-        hosts.cable(true);
-        hosts.b.serve();
-        Command.Result recovery = hosts.a.jcr("migrate", "--recover").run();
-        assertThat(recovery.exitCode()).as(told + ": " + recovery + hosts.b.log()).isZero();
-        List<String> living = Hosts.living(target);
-        assertThat(living)
-            .as(
-                told
-                    + ", "
-                    + fault
-                    + ": "
-                    + recovery
-                    + hosts.b.log()
-                    + Files.readString(target.resolve("err")))
-            .hasSize(1);
-        assertThat(living.getFirst()).as(told).doesNotEndWith("T").doesNotEndWith("t");
-        boolean moved = !isOn(hosts.a, pid + 1);
+        boolean moved = isMoved(hosts, target, pid, migration, told + ", " + fault);
         outcomes.merge(fault + (moved ? " moved" : " stayed"), 1, Integer::sum);
-        expectPass(target);
       }
     }
     System.out.printf(
         "%d moments, seed %d: always one living copy, and it passed; %s%n",
         moments, seed, outcomes);
+  }
+
+  /// After `--recover` one copy lives, and finds itself whole: there, or here.
+  private static boolean isMoved(Hosts hosts, Path target, int pid, Process migration, String told)
+      throws Exception {
+    if (!migration.waitFor(90, TimeUnit.SECONDS)) {
+      Hosts.killTree(migration);
+    }
+    hosts.cable(true);
+    hosts.b.serve();
+    Command.Result recovery = hosts.a.jcr("migrate", "--recover").run();
+    assertThat(recovery.exitCode()).as(told + ": " + recovery + hosts.b.log()).isZero();
+    List<String> living = Hosts.living(target);
+    assertThat(living)
+        .as(told + ": " + recovery + hosts.b.log() + Files.readString(target.resolve("err")))
+        .hasSize(1);
+    assertThat(living.getFirst()).as(told).doesNotEndWith("T").doesNotEndWith("t");
+    boolean moved = !isOn(hosts.a, pid + 1);
+    expectPass(target);
+    return moved;
+  }
+
+  /// Connections that end while memory is sent, before the process moves or behind it, cost neither
+  /// the migration nor what has arrived.
+  @Tag("robustness")
+  @Timeout(600)
+  @ParameterizedTest
+  @ValueSource(strings = {"--streams 1", "--streams 3", "--streams 2 --postcopy"})
+  void goesOnByOtherConnections(String options) throws Exception {
+    try (Hosts hosts = new Hosts()) {
+      hosts.b.serve();
+      try (Between between = new Between(hosts, hosts.b)) {
+        Path target = target(hosts, "target");
+        hosts.a.start(target, PID, "dirty", "64", "1");
+        await(target.resolve("ready"));
+        Process migration = slowly(hosts, between.address(), target, options);
+        awaitText(
+            target.resolve("out"), options.contains("postcopy") ? "\"running\"" : "accepted", 1);
+        int streams = Integer.parseInt(options.replaceAll("[^0-9]", ""));
+        awaitText(target.resolve("out"), "\"connected\"", streams - 1);
+        for (int cut = 1; cut <= 3; cut++) {
+          Target.nap(700);
+          between.cut();
+          awaitText(target.resolve("out"), "\"reconnected\"", cut * streams);
+        }
+        assertThat(migration.waitFor(120, TimeUnit.SECONDS)).isTrue();
+        assertThat(migration.exitValue()).as(Files.readString(target.resolve("err"))).isZero();
+        assertThat(hosts.b.log()).contains("goes on by another connection");
+        System.out.println(Files.readString(target.resolve("out")));
+        assertThat(Hosts.living(target)).hasSize(1);
+        expectPass(target);
+      }
+    }
+  }
+
+  /// 64 MiB at 12 MiB/s.
+  private static Process slowly(Hosts hosts, String address, Path target, String options)
+      throws IOException {
+    List<String> words =
+        new ArrayList<>(
+            List.of(
+                "migrate",
+                Integer.toString(PID + 1),
+                address,
+                "--bandwidth",
+                "12",
+                "--compress",
+                "none",
+                "--max-downtime",
+                "2000",
+                "--json"));
+    words.addAll(List.of(options.split(" ")));
+    return hosts
+        .a
+        .jcr(words.toArray(String[]::new))
+        .start(target.resolve("out"), target.resolve("err"));
+  }
+
+  /// Nobody says that the cable is out: it is noticed by the silence.
+  @Tag("robustness")
+  @Timeout(300)
+  @Test
+  void goesOnWhenTheCableIsInAgain() throws Exception {
+    try (Hosts hosts = new Hosts()) {
+      hosts.b.serve();
+      Path target = target(hosts, "target");
+      hosts.a.start(target, PID, "dirty", "64", "1");
+      await(target.resolve("ready"));
+      Process migration = slowly(hosts, hosts.b.address, target, "--reconnect 60");
+      awaitText(target.resolve("out"), "accepted", 1);
+      Target.nap(1000);
+      hosts.cable(false);
+      awaitText(target.resolve("out"), "\"broken\"", 1);
+      hosts.cable(true);
+      assertThat(migration.waitFor(120, TimeUnit.SECONDS)).isTrue();
+      assertThat(migration.exitValue()).as(Files.readString(target.resolve("err"))).isZero();
+      assertThat(Files.readString(target.resolve("out"))).contains("\"reconnected\"");
+      assertThat(Hosts.living(target)).hasSize(1);
+      expectPass(target);
+    }
+  }
+
+  /// The process runs on here, and the destination drops what it has, without being asked to.
+  @Tag("robustness")
+  @Timeout(300)
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void aConnectionThatIsNotMadeAgain(boolean cable) throws Exception {
+    try (Hosts hosts = new Hosts()) {
+      hosts.b.serve();
+      try (Between between = new Between(hosts, hosts.b)) {
+        Path target = target(hosts, "target");
+        hosts.a.start(target, PID, "dirty", "64", "1");
+        await(target.resolve("ready"));
+        String options = cable ? "--reconnect 3 --streams 2" : "--reconnect 0 --streams 2";
+        Process migration = slowly(hosts, between.address(), target, options);
+        awaitText(target.resolve("out"), "\"connected\"", 1);
+        Target.nap(500);
+        if (cable) {
+          hosts.cable(false);
+        } else {
+          between.cut();
+        }
+        assertThat(migration.waitFor(60, TimeUnit.SECONDS)).isTrue();
+        assertThat(migration.exitValue()).isEqualTo(1);
+        assertThat(Files.readString(target.resolve("err"))).contains("the process runs on here");
+        Path in = hosts.b.folder.resolve("in");
+        long end = System.nanoTime() + Duration.ofSeconds(90).toNanos();
+        boolean empty = false;
+        while (!empty) {
+          assertThat(System.nanoTime()).as(hosts.b.log()).isLessThan(end);
+          try (var entries = Files.newDirectoryStream(in)) {
+            empty = !entries.iterator().hasNext();
+          }
+          Target.nap(50);
+        }
+        assertThat(Hosts.living(target)).hasSize(1);
+        expectPass(target);
+      }
+    }
+  }
+
+  /// Both jcr live, and lose each other at any moment: before the process stops, while it stands
+  /// still, around the decision, while its memory follows.
+  @Tag("robustness")
+  @Timeout(1200)
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "counter --max-downtime 1000 --streams 2",
+        "dirty --postcopy --bandwidth 24",
+        "dirty --postcopy --bandwidth 24 --reconnect 0"
+      })
+  void connectionsThatEndAtTwelveMoments(String options) throws Exception {
+    long seed = System.nanoTime();
+    RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(seed);
+    List<String> words = new ArrayList<>(List.of(options.split(" ")));
+    String program = words.removeFirst();
+    TreeMap<String, Integer> outcomes = new TreeMap<>();
+    try (Hosts hosts = new Hosts()) {
+      hosts.b.serve();
+      try (Between between = new Between(hosts, hosts.b)) {
+        long duration = 0;
+        for (int moment = 0; moment <= 12; moment++) {
+          Path target = target(hosts, "target" + moment);
+          int pid = PID + 100 * moment;
+          hosts.a.start(target, pid, program);
+          await(target.resolve("ready"));
+          List<String> all =
+              new ArrayList<>(
+                  List.of("migrate", Integer.toString(pid + 1), between.address(), "--json"));
+          all.addAll(words);
+          long begin = System.nanoTime();
+          Process migration =
+              hosts
+                  .a
+                  .jcr(all.toArray(String[]::new))
+                  .start(target.resolve("out"), target.resolve("err"));
+          if (moment == 0) {
+            migration.waitFor();
+            duration = System.nanoTime() - begin;
+          } else {
+            Target.nap((duration * 3 / 10 + random.nextLong(duration * 8 / 10)) / 1_000_000);
+            between.cut();
+          }
+          String told = "seed " + seed + ", moment " + moment;
+          boolean moved = isMoved(hosts, target, pid, migration, told);
+          int exit = migration.exitValue();
+          outcomes.merge((moved ? "moved, " : "stayed, ") + exit, 1, Integer::sum);
+          assertThat(exit).as(Files.readString(target.resolve("err"))).isIn(0, 1, 7);
+          assertThat(moved).isEqualTo(exit != 1);
+        }
+      }
+    }
+    System.out.printf("%s, seed %d: %s%n", options, seed, outcomes);
+  }
+
+  static void awaitText(Path file, String text, int times) throws IOException {
+    long end = System.nanoTime() + Duration.ofSeconds(60).toNanos();
+    while (Files.readString(file).split(text, -1).length <= times) {
+      assertThat(System.nanoTime()).as(file + " has no " + text).isLessThan(end);
+      Target.nap(10);
+    }
+  }
+
+  /// How fast a first round of 1 GiB is, by the number of connections; `-Djcr.moves=N` for more
+  /// than two moves each.
+  @Tag("bench")
+  @Timeout(3600)
+  @Test
+  void bytesByStreams() throws Exception {
+    try (Hosts hosts = new Hosts()) {
+      hosts.b.serve();
+      int pid = PID;
+      for (int move = 0; move < Integer.getInteger("jcr.moves", 2); move++) {
+        for (String streams : List.of("1", "2", "4")) {
+          Path target = target(hosts, "target" + pid);
+          hosts.a.start(target, pid, "dirty", "1024", "1");
+          await(target.resolve("ready"));
+          Command.Result moved =
+              migrate(
+                  hosts.a,
+                  hosts.b,
+                  pid + 1,
+                  "--compress",
+                  "none",
+                  "--max-downtime",
+                  "1000",
+                  "--streams",
+                  streams);
+          moved.expectExit(0);
+          String round =
+              moved.out().lines().filter(line -> line.contains("\"pages\"")).findFirst().orElse("");
+          double bytes = Double.parseDouble(round.replaceFirst(".*\"bytes\":\"([0-9]+).*", "$1"));
+          double millis = Double.parseDouble(round.replaceFirst(".*\"ms\":\"([0-9]+).*", "$1"));
+          System.out.printf(
+              "%s streams: %.0f MiB in %.0f ms, %.0f MiB/s in the first round; stopped for %d ms%n",
+              streams,
+              bytes / (1 << 20),
+              millis,
+              bytes / (1 << 20) / millis * 1000,
+              downtimeMicros(moved) / 1000);
+          expectPass(target);
+          Target.delete(target);
+          pid += 100;
+        }
+      }
+    }
   }
 
   private static void strike(Hosts hosts, Fault fault, Process migration) throws Exception {

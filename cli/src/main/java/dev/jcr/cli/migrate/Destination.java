@@ -1,6 +1,7 @@
 package dev.jcr.cli.migrate;
 
 import com.google.protobuf.ByteString;
+import dev.jcr.cli.migrate.Lasting.Carrier;
 import dev.jcr.cli.migrate.Link.Kind;
 import dev.jcr.cli.migrate.Link.Message;
 import dev.jcr.image.CheckpointException;
@@ -28,6 +29,7 @@ import dev.jcr.restore.lazy.LazyReport;
 import dev.jcr.restore.lazy.LazyServer;
 import java.io.IOException;
 import java.net.InetSocketAddress;
+import java.net.ServerSocket;
 import java.net.Socket;
 import java.net.SocketException;
 import java.nio.ByteBuffer;
@@ -36,6 +38,7 @@ import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.security.cert.Certificate;
 import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.LinkedHashMap;
@@ -50,18 +53,18 @@ import java.util.concurrent.FutureTask;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
-import javax.net.ssl.SSLServerSocket;
-import javax.net.ssl.SSLSocket;
+import javax.net.ssl.SSLContext;
 import org.jspecify.annotations.Nullable;
 
 /// Takes processes up. `in/ID` holds the images of a migration and its journal:
 ///
 /// ```
-/// receiving   rounds arrive; a restart throws them away
+/// receiving   rounds arrive; a restart throws them away, a connection that ended does not for a while
 /// prepared    everything is here, rebuilt and proven (the process dies with jcr, the image stays):
 ///             held until the source says COMMIT or ABORT, however long that takes
 /// decided     COMMIT came when no process was prepared any more: it is rebuilt, then let go
@@ -75,7 +78,9 @@ import org.jspecify.annotations.Nullable;
 ///             Held, and said so
 /// ```
 public final class Destination implements AutoCloseable {
-  private static final int MOST_CONNECTIONS = 16;
+  private static final int MOST_MIGRATIONS = 16;
+  private static final int MOST_CONNECTIONS = MOST_MIGRATIONS * (Lasting.MOST_LINES + 1);
+  private static final int MOST_HELD_SECONDS = 7200;
   private static final int HELLO_MILLIS = 20_000;
   private static final int ROUND_MILLIS = 120_000;
   private static final int ID_BYTES = 16;
@@ -86,10 +91,12 @@ public final class Destination implements AutoCloseable {
   private final Path folder;
   private final Consumer<String> log;
   private final Map<String, Held> held = new ConcurrentHashMap<>();
+  private final Map<String, Arriving> arriving = new ConcurrentHashMap<>();
   private final Semaphore places = new Semaphore(MOST_CONNECTIONS);
+  private final Semaphore migrating = new Semaphore(MOST_MIGRATIONS);
   private final CompletableFuture<Integer> port = new CompletableFuture<>();
   private final AtomicLong rebuilding = new AtomicLong();
-  private @Nullable SSLServerSocket server;
+  private @Nullable ServerSocket server;
 
   /// A process that waits, or is waited for.
   private static final class Held {
@@ -101,7 +108,8 @@ public final class Destination implements AutoCloseable {
     final CompletableFuture<String> whole = new CompletableFuture<>();
 
     final @Nullable RemoteBlocks remote;
-    final AtomicReference<@Nullable SSLSocket> socket = new AtomicReference<>();
+    final AtomicReference<@Nullable Wire> wire = new AtomicReference<>();
+    final AtomicBoolean calledOff = new AtomicBoolean();
 
     Held(@Nullable RemoteBlocks remote) {
       this.remote = remote;
@@ -113,6 +121,12 @@ public final class Destination implements AutoCloseable {
       return last.isDone() && !last.isCompletedExceptionally();
     }
   }
+
+  /// A migration whose source is connected, or may be again.
+  ///
+  /// @param peer certificate of its source: no other host goes on with it
+  /// @param lines connections that it may have
+  private record Arriving(Certificate peer, int lines, Lasting stream) {}
 
   public Destination(Path folder, Consumer<String> log) {
     this.folder = folder.resolve("in");
@@ -221,12 +235,10 @@ public final class Destination implements AutoCloseable {
 
   /// Accepts until [#close].
   public void serve(Credentials credentials, InetSocketAddress address) throws CheckpointException {
-    try (SSLServerSocket listening =
-        (SSLServerSocket) credentials.context().getServerSocketFactory().createServerSocket()) {
+    SSLContext context = credentials.context();
+    try (ServerSocket listening = new ServerSocket()) {
       server = listening;
       listening.setReuseAddress(true);
-      listening.setNeedClientAuth(true);
-      listening.setEnabledProtocols(new String[] {"TLSv1.3"});
       listening.bind(address);
       port.complete(listening.getLocalPort());
       log.accept("listening on " + listening.getLocalSocketAddress());
@@ -242,7 +254,7 @@ public final class Destination implements AutoCloseable {
             .name("jcr-migration")
             .start(() -> {
               try {
-                connection((SSLSocket) socket);
+                connection(socket, context);
               } finally {
                 places.release();
               }
@@ -265,17 +277,26 @@ public final class Destination implements AutoCloseable {
         e);
   }
 
-  private void connection(SSLSocket socket) {
-    try (socket) {
-      socket.setTcpNoDelay(true);
-      socket.setSoTimeout(HELLO_MILLIS);
-      socket.startHandshake();
-      Link link = new Link(socket.getInputStream(), socket.getOutputStream());
+  private void connection(Socket below, SSLContext context) {
+    try (below;
+        Line line = Line.from(below, context, HELLO_MILLIS)) {
+      Link link = line.link();
       try {
         Message first = link.receive();
         switch (first.kind()) {
-          case HELLO -> migrate(socket, link, first);
-          case RESOLVE -> resolve(socket, link, first);
+          case HELLO -> {
+            if (!migrating.tryAcquire()) {
+              throw new CheckpointException(
+                  Outcome.FAILED, "%d migrations are under way".formatted(MOST_MIGRATIONS));
+            }
+            try {
+              migrate(line, first);
+            } finally {
+              migrating.release();
+            }
+          }
+          case RESOLVE -> resolve(line, link, first);
+          case JOIN -> join(line, first);
           default -> throw Link.strange(first.kind() + " first");
         }
       } catch (CheckpointException e) {
@@ -290,23 +311,61 @@ public final class Destination implements AutoCloseable {
     }
   }
 
-  private void migrate(SSLSocket socket, Link link, Message hello)
-      throws IOException, CheckpointException {
-    ByteBuffer bytes = ByteBuffer.wrap(hello.bytes());
-    if (bytes.remaining() < 4 + ID_BYTES + 8) {
-      throw Link.strange("a HELLO of " + bytes.remaining() + " bytes");
-    }
-    int version = bytes.getInt();
+  private static void requireVersion(int version) throws CheckpointException {
     if (version != Link.VERSION) {
       throw new CheckpointException(
           Outcome.FAILED,
           "protocol version %d here, %d there; use the same jcr on both hosts"
               .formatted(Link.VERSION, version));
     }
+  }
+
+  private static String id(ByteBuffer bytes) {
     byte[] raw = new byte[ID_BYTES];
     bytes.get(raw);
-    String id = HexFormat.of().formatHex(raw);
+    return HexFormat.of().formatHex(raw);
+  }
+
+  /// Another connection of a migration that is under way, by the source that began it.
+  private void join(Line line, Message message) throws IOException, CheckpointException {
+    ByteBuffer bytes = ByteBuffer.wrap(message.bytes());
+    if (bytes.remaining() != 4 + ID_BYTES + 4) {
+      throw Link.strange("a JOIN of " + bytes.remaining() + " bytes");
+    }
+    requireVersion(bytes.getInt());
+    String id = id(bytes);
+    int place = bytes.getInt();
+    Arriving migration = arriving.get(id);
+    if (migration == null
+        || place < 0
+        || place >= migration.lines()
+        || !migration.peer().equals(line.peer())
+        || !migration.stream().isOpen()) {
+      throw new CheckpointException(
+          Outcome.FAILED, "migration " + id + " does not wait here for another connection");
+    }
+    boolean again = !migration.stream().isCarried();
+    Carrier carrier = migration.stream().join(place, line, Kind.JOINED);
+    if (again) {
+      log.accept("migration " + id + " goes on by another connection");
+    }
+    var _ = migration.stream().carry(place, carrier);
+  }
+
+  private void migrate(Line line, Message hello) throws IOException, CheckpointException {
+    Link link = line.link();
+    ByteBuffer bytes = ByteBuffer.wrap(hello.bytes());
+    if (bytes.remaining() < 4 + ID_BYTES + 8 + 4 + 4) {
+      throw Link.strange("a HELLO of " + bytes.remaining() + " bytes");
+    }
+    requireVersion(bytes.getInt());
+    String id = id(bytes);
     long space = bytes.getLong();
+    int seconds = Math.clamp(bytes.getInt(), 0, MOST_HELD_SECONDS);
+    int lines = bytes.getInt();
+    if (lines < 1 || lines > Lasting.MOST_LINES) {
+      throw Link.strange("a HELLO with " + lines + " connections");
+    }
     byte[] rest = new byte[bytes.remaining()];
     bytes.get(rest);
     ProcessState outline = ImageReader.outline("the outline", rest);
@@ -340,13 +399,42 @@ public final class Destination implements AutoCloseable {
     } catch (FileAlreadyExistsException e) {
       throw new CheckpointException(Outcome.FAILED, "migration " + id + " was here before", e);
     }
+    try (Lasting stream = new Lasting(lines, seconds, Lasting.Terms.USUAL)) {
+      arriving.put(id, new Arriving(line.peer(), lines, stream));
+      Link messages = new Link(stream.in(), stream.out());
+      try {
+        receive(line, stream, messages, id, outline, terms);
+      } catch (CheckpointException e) {
+        log.accept("refused: " + e.getMessage());
+        messages.send(Kind.REFUSE, String.valueOf(e.getMessage()));
+      } finally {
+        arriving.remove(id);
+      }
+    }
+  }
+
+  /// Takes memory and process up.
+  ///
+  /// @param first told that it may begin
+  /// @param link what comes then, by this and other connections
+  private void receive(
+      Line first, Lasting stream, Link link, String id, ProcessState outline, FileTerms terms)
+      throws IOException, CheckpointException {
+    Path images = folder.resolve(id);
     boolean done = false;
     Journal journal = Journal.create(images.resolve("journal"));
     Staging staging = stage(outline);
     try {
       journal.with("pid", outline.getIdentity().getPid()).set("receiving");
-      link.send(Kind.ACCEPT, terms.encoded());
-      socket.setSoTimeout(ROUND_MILLIS);
+      first.link().send(Kind.ACCEPT, terms.encoded());
+      stream.patience(ROUND_MILLIS);
+      Carrier carrier = stream.join(0, first);
+      Thread.ofPlatform()
+          .daemon()
+          .name("jcr-line-in")
+          .start(() -> {
+            var _ = stream.carry(0, carrier);
+          });
       int round = 0;
       FutureTask<Boolean> durable = new FutureTask<>(() -> true);
       durable.run();
@@ -370,6 +458,7 @@ public final class Destination implements AutoCloseable {
         throw Link.strange(message.kind() + " instead of FINAL");
       }
       long began = System.nanoTime();
+      stream.holdOn(false);
       Path last = images.resolve(Integer.toString(++round));
       // The process stands still: it is rebuilt while the disk does its work.
       var manifest = ImageStream.receive(link.in(), last);
@@ -385,14 +474,18 @@ public final class Destination implements AutoCloseable {
       Held process = prepare(id, journal, last, durable, filled, remote);
       String timings = await(process.prepared);
       done = true;
-      link.send(
-          Kind.PREPARED,
+      String text =
           "received %d us, prepared %d us: %s"
-              .formatted(
-                  (received - began) / 1000, (System.nanoTime() - received) / 1000, timings));
-      socket.setSoTimeout(0);
-      socket.setKeepAlive(true);
-      follow(socket, link, id, process);
+              .formatted((received - began) / 1000, (System.nanoTime() - received) / 1000, timings);
+      try {
+        link.send(Kind.PREPARED, text);
+      } catch (IOException e) {
+        // Not all of it was even on its way: the source cannot have decided for this host.
+        abort(id, process);
+        throw e;
+      }
+      stream.patience(0);
+      follow(stream, link, id, process);
     } finally {
       if (staging != null) {
         staging.close();
@@ -609,9 +702,9 @@ public final class Destination implements AutoCloseable {
 
   /// Does what the source says until it says no more. The connection may end here: then the process
   /// is held.
-  private void follow(SSLSocket socket, Link link, String id, Held process)
+  private void follow(Wire wire, Link link, String id, Held process)
       throws IOException, CheckpointException {
-    process.socket.set(socket);
+    process.wire.set(wire);
     try {
       while (true) {
         Message message = link.receive();
@@ -624,7 +717,8 @@ public final class Destination implements AutoCloseable {
           }
           case COMMIT -> {
             if (process.remote != null) {
-              socket.setSoTimeout(ROUND_MILLIS);
+              wire.patience(ROUND_MILLIS);
+              wire.holdOn(true);
             }
             commit(link, id, process);
           }
@@ -676,7 +770,11 @@ public final class Destination implements AutoCloseable {
     }
   }
 
+  /// Once: the source may say so by another connection while this one ends.
   private void abort(String id, Held process) throws IOException {
+    if (process.calledOff.getAndSet(true)) {
+      return;
+    }
     process.decision.complete(false);
     try {
       process.running.get(1, TimeUnit.MINUTES);
@@ -689,7 +787,7 @@ public final class Destination implements AutoCloseable {
   }
 
   /// A source tells how a migration that was cut off ended.
-  private void resolve(SSLSocket socket, Link link, Message message)
+  private void resolve(Wire wire, Link link, Message message)
       throws IOException, CheckpointException {
     String text = message.text();
     if (!text.matches("(commit|abort|lost) [0-9a-f]{32}")) {
@@ -717,11 +815,11 @@ public final class Destination implements AutoCloseable {
         abort(id, process);
         link.send(Kind.ABORTED, "");
       } else if (process.remote == null) {
-        finish(socket, link, id, process);
+        finish(wire, link, id, process);
       } else {
         // What it was prepared with is gone.
         abandon(id, process);
-        again(socket, link, id, migration);
+        again(wire, link, id, migration);
       }
       return;
     }
@@ -748,21 +846,25 @@ public final class Destination implements AutoCloseable {
           link.send(Kind.ABORTED, "");
           return;
         }
-        again(socket, link, id, migration);
+        again(wire, link, id, migration);
       }
       case "fetching" -> {
         if (!commit) {
           throw new CheckpointException(
               Outcome.FAILED, "cannot abort migration " + id + ": its process runs here");
         }
-        fetchAgain(socket, link, id, migration, journal);
+        fetchAgain(wire, link, id, migration, journal);
       }
       case "receiving" -> {
         if (commit) {
           throw new CheckpointException(
               Outcome.FAILED, "cannot commit migration " + id + ": it is not whole here");
         }
-        // Whoever receives it notices the end of its connection.
+        Arriving cut = arriving.get(id);
+        if (cut != null) {
+          // It may wait for another connection.
+          cut.stream().hangUp();
+        }
         link.send(Kind.ABORTED, "");
       }
       default ->
@@ -783,14 +885,14 @@ public final class Destination implements AutoCloseable {
     }
   }
 
-  private void finish(SSLSocket socket, Link link, String id, Held process)
+  private void finish(Wire wire, Link link, String id, Held process)
       throws IOException, CheckpointException {
     commit(link, id, process);
-    follow(socket, link, id, process);
+    follow(wire, link, id, process);
   }
 
   /// The process is rebuilt from its image.
-  private void again(SSLSocket socket, Link link, String id, Path migration)
+  private void again(Wire wire, Link link, String id, Path migration)
       throws IOException, CheckpointException {
     Journal journal = Journal.read(migration.resolve("journal"));
     journal.set("decided");
@@ -803,7 +905,7 @@ public final class Destination implements AutoCloseable {
             null,
             isPostcopy(journal) ? new RemoteBlocks(link, id) : null);
     await(process.prepared);
-    finish(socket, link, id, process);
+    finish(wire, link, id, process);
   }
 
   /// Ends a process that was prepared; its image stays.
@@ -814,13 +916,9 @@ public final class Destination implements AutoCloseable {
 
   /// Ends the connection of a process that runs here and misses pages.
   private void hangUp(String id, Held process) throws CheckpointException {
-    SSLSocket socket = process.socket.get();
-    if (socket != null) {
-      try {
-        socket.close();
-      } catch (IOException _) {
-        // It was lost before.
-      }
+    Wire wire = process.wire.get();
+    if (wire != null) {
+      wire.hangUp();
     }
     if (process.remote != null) {
       process.remote.lost("it came again");
@@ -840,7 +938,7 @@ public final class Destination implements AutoCloseable {
   }
 
   /// A process that waits for its pages gets them from the same source by another connection.
-  private void fetchAgain(SSLSocket socket, Link link, String id, Path migration, Journal journal)
+  private void fetchAgain(Wire wire, Link link, String id, Path migration, Journal journal)
       throws IOException, CheckpointException {
     if (!isAlive(journal)) {
       // It ended here, as it may.
@@ -880,7 +978,7 @@ public final class Destination implements AutoCloseable {
             held.remove(id, process);
           }
         });
-    finish(socket, link, id, process);
+    finish(wire, link, id, process);
   }
 
   /// The source has no pages any more.

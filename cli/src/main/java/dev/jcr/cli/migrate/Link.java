@@ -14,7 +14,8 @@ import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.concurrent.locks.ReentrantLock;
 
-/// One connection: messages of a kind and some bytes, and images between them.
+/// Messages of a kind and some bytes, and images between them, over one connection ([Line]) or
+/// several ([Lasting]).
 ///
 /// ```
 /// 1  kind
@@ -23,10 +24,14 @@ import java.util.concurrent.locks.ReentrantLock;
 ///    after ROUND and FINAL: an image stream (image-format, ImageStream)
 /// ```
 ///
-/// HELLO says version, migration, process and outline; perhaps COMPARE (names of files) and
-/// DIGESTS; ACCEPT ([FileTerms]) or REFUSE. Then ROUND and GOT, many times; FINAL and PREPARED;
-/// COMMIT and RUNNING, or ABORT and ABORTED. Instead of HELLO, RESOLVE says how a migration that
-/// was cut off ended.
+/// HELLO says version, migration, space, how long to wait for another connection, how many there
+/// will be, and the outline of the process; perhaps COMPARE (names of files) and DIGESTS; ACCEPT
+/// ([FileTerms]) or REFUSE. Then ROUND and GOT, many times; FINAL and PREPARED; COMMIT and RUNNING,
+/// or ABORT and ABORTED. Instead of HELLO, RESOLVE says how a migration that was cut off ended.
+///
+/// From behind ACCEPT on, the messages are in the stream of [Lasting], of which that connection is
+/// number 0. Others join, or take the place of one that ended, by JOIN (version, migration, number)
+/// and JOINED.
 ///
 /// With post-copy (FINAL says so), from FINAL on, in any number and order: WANT ([PageRequest]) and
 /// BLOCK (8 window, then a [dev.jcr.image.pages.PageBlock]); behind RUNNING, WHOLE when no page is
@@ -34,7 +39,7 @@ import java.util.concurrent.locks.ReentrantLock;
 ///
 /// One thread receives; any thread sends.
 final class Link {
-  static final int VERSION = 3;
+  static final int VERSION = 4;
 
   /// Text of a FINAL behind which pages are to be asked for.
   static final String POSTCOPY = "postcopy";
@@ -60,7 +65,9 @@ final class Link {
     BLOCK,
     WHOLE,
     COMPARE,
-    DIGESTS
+    DIGESTS,
+    JOIN,
+    JOINED
   }
 
   /// Longest message: an outline of a process with many mappings.

@@ -43,7 +43,6 @@ import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 import javax.net.ssl.SSLException;
-import javax.net.ssl.SSLSocket;
 import org.jspecify.annotations.Nullable;
 
 /// Sends a process to another host. `out/ID` is the journal of a migration:
@@ -65,6 +64,11 @@ public final class Source {
   private static final int ANSWER_MILLIS = 120_000;
   private static final int ID_BYTES = 16;
 
+  /// The destination holds what it has for longer than the source tries: it may notice first.
+  private static final int NOTICED_SECONDS = 20;
+
+  private static final int TELL_MILLIS = 3_000;
+
   private Source() {}
 
   /// What to move and how.
@@ -78,6 +82,9 @@ public final class Source {
   ///   nothing is sent before
   /// @param bytesPerSecond bandwidth limit, 0 for none
   /// @param files which files are elsewhere there, and which go along
+  /// @param reconnectSeconds how long another connection is tried for when none is left, before the
+  ///   process is stopped or while pages follow it; 0 for not at all
+  /// @param streams connections, 1 to [#MOST_STREAMS]
   public record Options(
       int pid,
       InetSocketAddress address,
@@ -88,7 +95,12 @@ public final class Source {
       Compression compression,
       int compressionLevel,
       boolean postcopy,
-      FileChoice files) {}
+      FileChoice files,
+      int reconnectSeconds,
+      int streams) {}
+
+  /// Connections of a migration.
+  public static final int MOST_STREAMS = Lasting.MOST_LINES;
 
   /// What was sent and how long the process stood still.
   ///
@@ -96,11 +108,11 @@ public final class Source {
   public record Report(
       String id, int pid, int rounds, long bytes, long downtimeMicros, String prepared) {}
 
-  /// Told about a migration as it goes on. Called from the thread that migrates. One that throws
-  /// calls the migration off, as long as it is not decided.
+  /// Told about a migration as it goes on. Called from the thread that migrates, of connections
+  /// from others. One that throws calls the migration off, as long as it is not decided.
   public interface Listener {
     /// `event` is one of accepted, file (goes along, and why), round, frozen, prepared, committed,
-    /// running; numbers follow by name.
+    /// running, whole; of connections: connected, broken, reconnected. Numbers follow by name.
     void event(String event, String... namesAndValues);
   }
 
@@ -198,32 +210,66 @@ public final class Source {
       Journal journal,
       long base)
       throws CheckpointException, IOException {
-    try (SSLSocket socket = connect(credentials, options.address())) {
-      Counted counted = new Counted(socket.getOutputStream(), options.bytesPerSecond());
-      Link link = new Link(socket.getInputStream(), counted);
+    Lasting stream = null;
+    try (Line first = connect(credentials, options.address())) {
       byte[] known = options.files().changes(Map.of()).applied(outline).toByteArray();
-      ByteBuffer hello = ByteBuffer.allocate(4 + ID_BYTES + 8 + known.length);
-      hello.putInt(Link.VERSION).put(raw).putLong(space(options.pid())).put(known);
-      link.send(Kind.HELLO, hello.array());
-      SentFiles files = SentFiles.agree(options.pid(), link, outline, options.files());
+      ByteBuffer hello = ByteBuffer.allocate(4 + ID_BYTES + 8 + 4 + 4 + known.length);
+      hello.putInt(Link.VERSION).put(raw).putLong(space(options.pid()));
+      int seconds = options.reconnectSeconds();
+      hello.putInt(seconds == 0 ? 0 : seconds + NOTICED_SECONDS).putInt(options.streams());
+      first.link().send(Kind.HELLO, hello.put(known).array());
+      SentFiles files = SentFiles.agree(options.pid(), first.link(), outline, options.files());
       listener.event("accepted", "id", id);
       for (FileTerms.Other file : files.sent()) {
         listener.event("file", "path", file.path(), "reason", file.reason());
       }
       long whole = base + files.rebuilding();
-      return new Sending(options, listener, id, journal, link, counted, files, whole).run();
+      try (Lasting lasting = new Lasting(options.streams(), seconds, Lasting.Terms.USUAL)) {
+        stream = lasting;
+        lasting.patience(ANSWER_MILLIS);
+        new Lines(lasting, credentials, options.address(), raw, first.peer(), seconds, listener)
+            .begin(first, options.streams());
+        Counted counted = new Counted(lasting.out(), options.bytesPerSecond());
+        Link link = new Link(lasting.in(), counted);
+        return new Sending(options, listener, id, journal, lasting, link, counted, files, whole)
+            .run();
+      }
     } catch (CheckpointException | RuntimeException | Error e) {
-      if (journal.state().equals("sending")) {
-        journal.with("told", false).set("aborted");
+      boolean cut = stream != null && stream.wasCut();
+      if (callOff(id, journal, credentials, cut)
+          && cut
+          && e instanceof CheckpointException failure
+          && failure.outcome() == Outcome.FAILED) {
+        // Whoever writes an image thinks of a disk.
+        for (Throwable cause = e; cause != null; cause = cause.getCause()) {
+          if (cause instanceof IOException io) {
+            throw lost(options.address(), io);
+          }
+        }
       }
       throw e;
     } catch (IOException e) {
-      if (journal.state().equals("sending")) {
-        journal.with("told", false).set("aborted");
+      if (callOff(id, journal, credentials, stream != null && stream.wasCut())) {
         throw lost(options.address(), e);
       }
       throw options.postcopy() ? unfinished(id, options.pid(), e) : inDoubt(id, options.pid(), e);
     }
+  }
+
+  /// What is not decided is called off, which a destination that was cut off is told at once, if it
+  /// can be.
+  ///
+  /// @return whether it was not decided
+  private static boolean callOff(String id, Journal journal, Credentials credentials, boolean cut)
+      throws IOException {
+    if (!journal.state().equals("sending")) {
+      return false;
+    }
+    journal.with("told", false).set("aborted");
+    if (cut) {
+      var _ = tell(id, journal, credentials, false, TELL_MILLIS);
+    }
+    return true;
   }
 
   private static CheckpointException unfinished(String id, int pid, Exception e) {
@@ -274,24 +320,9 @@ public final class Source {
         e);
   }
 
-  private static SSLSocket connect(Credentials credentials, InetSocketAddress address)
+  private static Line connect(Credentials credentials, InetSocketAddress address)
       throws IOException {
-    SSLSocket socket = (SSLSocket) credentials.context().getSocketFactory().createSocket();
-    boolean done = false;
-    try {
-      socket.connect(
-          new InetSocketAddress(address.getHostString(), address.getPort()), CONNECT_MILLIS);
-      socket.setSoTimeout(ANSWER_MILLIS);
-      socket.setTcpNoDelay(true);
-      Credentials.restrict(socket);
-      socket.startHandshake();
-      done = true;
-      return socket;
-    } finally {
-      if (!done) {
-        socket.close();
-      }
-    }
+    return Line.to(credentials, address, CONNECT_MILLIS, ANSWER_MILLIS);
   }
 
   /// One migration after the destination accepted it.
@@ -300,6 +331,7 @@ public final class Source {
     private final Listener listener;
     private final String id;
     private final Journal journal;
+    private final Lasting lasting;
     private final Link link;
     private final Counted counted;
     private final SentFiles files;
@@ -320,6 +352,7 @@ public final class Source {
         Listener listener,
         String id,
         Journal journal,
+        Lasting lasting,
         Link link,
         Counted counted,
         SentFiles files,
@@ -329,6 +362,7 @@ public final class Source {
       this.listener = listener;
       this.id = id;
       this.journal = journal;
+      this.lasting = lasting;
       this.link = link;
       this.counted = counted;
       this.files = files;
@@ -390,6 +424,8 @@ public final class Source {
                         convergence.expected() / 500_000));
           }
         }
+        // The process is about to stand still: a connection that breaks is not waited for.
+        lasting.holdOn(false);
         link.send(Kind.FINAL, options.postcopy() ? Link.POSTCOPY : "");
         DumpReport report;
         try (ImageWriter image = writer(previous, round + 1);
@@ -506,6 +542,7 @@ public final class Source {
         giver().expect(Kind.RUNNING);
         itRuns();
         if (options.postcopy()) {
+          lasting.holdOn(true);
           whole = giver().expect(Kind.WHOLE).text();
         }
         return true;
@@ -624,9 +661,9 @@ public final class Source {
       throws IOException {
     int pid = (int) journal.number("pid");
     InetSocketAddress address = destination(journal);
-    try (SSLSocket socket = connect(credentials, address)) {
+    try (Line line = connect(credentials, address)) {
       Dump.disarm(pid);
-      Link link = new Link(socket.getInputStream(), socket.getOutputStream());
+      Link link = line.link();
       link.send(Kind.RESOLVE, "commit " + id);
       try (PageGiver giver = new PageGiver(pid, link, Compression.COMPRESSION_ZSTD, 1)) {
         giver.expect(Kind.RUNNING);
@@ -655,8 +692,8 @@ public final class Source {
   private static Recovered lost(String id, Journal journal, Credentials credentials)
       throws IOException {
     InetSocketAddress address = destination(journal);
-    try (SSLSocket socket = connect(credentials, address)) {
-      Link link = new Link(socket.getInputStream(), socket.getOutputStream());
+    try (Line line = connect(credentials, address)) {
+      Link link = line.link();
       link.send(Kind.RESOLVE, "lost " + id);
       link.expect(Kind.WHOLE);
       journal.set("done");
@@ -684,10 +721,17 @@ public final class Source {
 
   private static Recovered tell(String id, Journal journal, Credentials credentials, boolean commit)
       throws IOException {
+    return tell(id, journal, credentials, commit, CONNECT_MILLIS);
+  }
+
+  /// @param millis to be connected in
+  private static Recovered tell(
+      String id, Journal journal, Credentials credentials, boolean commit, int millis)
+      throws IOException {
     InetSocketAddress address = destination(journal);
     String what = commit ? "commit" : "abort";
-    try (SSLSocket socket = connect(credentials, address)) {
-      Link link = new Link(socket.getInputStream(), socket.getOutputStream());
+    try (Line line = Line.to(credentials, address, millis, ANSWER_MILLIS)) {
+      Link link = line.link();
       link.send(Kind.RESOLVE, what + " " + id);
       link.expect(commit ? Kind.RUNNING : Kind.ABORTED);
     } catch (IOException | CheckpointException e) {
