@@ -2,10 +2,12 @@ package dev.jcr.cli;
 
 import dev.jcr.cli.migrate.Destination;
 import dev.jcr.cli.migrate.FileChoice;
+import dev.jcr.cli.migrate.Losses;
 import dev.jcr.cli.migrate.Source;
 import dev.jcr.dump.files.Embedding;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.inspect.Describe;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -127,6 +129,11 @@ final class MigrateCommand implements Callable<Integer> {
   @ArgGroup(validate = false, heading = "%nFiles, at the destination:%n")
   private FileOptions files = new FileOptions();
 
+  @ArgGroup(
+      validate = false,
+      heading = "%nWhat it may lose by the move, and says so (default: it forbids the move):%n")
+  private LossOptions losses = new LossOptions();
+
   @Option(names = "--status", description = "Print the journals of this host.")
   private boolean status;
 
@@ -140,6 +147,31 @@ final class MigrateCommand implements Callable<Integer> {
       names = "--json",
       description = "Print events and report, or the error, as lines of JSON on stdout.")
   private boolean json;
+
+  static final class LossOptions {
+    @Option(
+        names = "--ext-unix-sk",
+        description =
+            "Connections of unix sockets to other processes: there it has new ones to the same"
+                + " names, or finds them closed.")
+    private boolean externalUnix;
+
+    @Option(
+        names = "--skip-in-flight",
+        description =
+            "Connections to a listening socket that are not accepted yet: their other ends get a"
+                + " reset, or try again.")
+    private boolean skipInFlight;
+
+    @Option(
+        names = "--inotify-overflow",
+        description = "Unread inotify events: there it reads IN_Q_OVERFLOW instead.")
+    private boolean inotifyOverflow;
+
+    Losses losses() {
+      return new Losses(externalUnix, skipInFlight, inotifyOverflow);
+    }
+  }
 
   static final class FileOptions extends MovedPaths {
     @Option(
@@ -207,7 +239,8 @@ final class MigrateCommand implements Callable<Integer> {
                 postcopy,
                 files.choice(),
                 reconnect,
-                streams),
+                streams,
+                losses.losses()),
             credentials.load(),
             this::event);
     if (json) {
@@ -253,7 +286,7 @@ final class MigrateCommand implements Callable<Integer> {
       out.flush();
     } else {
       PrintWriter err = spec.commandLine().getErr();
-      err.println("jcr: " + event + " " + String.join(" ", namesAndValues));
+      err.println(Describe.visible("jcr: " + event + " " + String.join(" ", namesAndValues)));
       err.flush();
     }
   }

@@ -747,6 +747,52 @@ class MigrationTest {
     }
   }
 
+  /// Unread inotify events forbid the move, or are lost, and told, where that is allowed.
+  @Tag("process")
+  @Timeout(300)
+  @Test
+  void whatMayBeLost() throws Exception {
+    try (Hosts hosts = new Hosts()) {
+      hosts.b.serve();
+      Path target = target(hosts, "target");
+      hosts.a.start(target, PID, "objects", "overflow");
+      await(target.resolve("ready"));
+      assertThat(migrate(hosts.a, hosts.b, PID + 1, "--max-downtime", "1000").expectExit(3).err())
+          .contains("--inotify-overflow");
+      assertThat(Hosts.living(target)).hasSize(1);
+      Command.Result moved =
+          migrate(hosts.a, hosts.b, PID + 1, "--max-downtime", "1000", "--inotify-overflow");
+      assertThat(moved.expectExit(0).out()).contains("\"event\":\"lost\"");
+      expectPass(target);
+    }
+  }
+
+  /// What the destination says while memory is on its way is heard.
+  @Tag("badinput")
+  @Timeout(300)
+  @Test
+  void aDiskThatBecomesFull() throws Exception {
+    try (Hosts hosts = new Hosts()) {
+      Path in = Files.createDirectories(hosts.b.folder.resolve("in"));
+      hosts
+          .b
+          .command("mount", "-t", "tmpfs", "-o", "size=140m", "none", in.toString())
+          .run()
+          .expectExit(0);
+      hosts.b.serve();
+      Path target = target(hosts, "target");
+      hosts.a.start(target, PID, "dirty", "64", "400");
+      await(target.resolve("ready"));
+      Command.Result refused =
+          migrate(hosts.a, hosts.b, PID + 1, "--compress", "none", "--max-downtime", "1");
+      assertThat(refused.expectExit(1).err())
+          .contains("the destination refuses")
+          .contains("ENOSPC");
+      assertThat(Hosts.living(target)).hasSize(1);
+      expectPass(target);
+    }
+  }
+
   /// A process with files below `data`, which host b sees as an empty folder of its own.
   private static Path withOwnFiles(Hosts hosts) throws IOException {
     Path target = target(hosts, "target");

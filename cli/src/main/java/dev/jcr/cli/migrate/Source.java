@@ -8,7 +8,6 @@ import dev.jcr.dump.DumpOptions;
 import dev.jcr.dump.DumpReport;
 import dev.jcr.dump.MemoryRounds;
 import dev.jcr.dump.Outline;
-import dev.jcr.dump.files.LinkPolicy;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.CheckpointException.Problem;
@@ -16,6 +15,7 @@ import dev.jcr.image.codec.ImageWriter;
 import dev.jcr.image.codec.ParentImage;
 import dev.jcr.image.v1.Compression;
 import dev.jcr.image.v1.Host;
+import dev.jcr.image.v1.Loss;
 import dev.jcr.image.v1.Manifest;
 import dev.jcr.image.v1.ProcessState;
 import dev.jcr.image.v1.Statistics;
@@ -85,6 +85,7 @@ public final class Source {
   /// @param reconnectSeconds how long another connection is tried for when none is left, before the
   ///   process is stopped or while pages follow it; 0 for not at all
   /// @param streams connections, 1 to [#MOST_STREAMS]
+  /// @param losses what may be lost
   public record Options(
       int pid,
       InetSocketAddress address,
@@ -97,7 +98,8 @@ public final class Source {
       boolean postcopy,
       FileChoice files,
       int reconnectSeconds,
-      int streams) {}
+      int streams,
+      Losses losses) {}
 
   /// Connections of a migration.
   public static final int MOST_STREAMS = Lasting.MOST_LINES;
@@ -112,7 +114,8 @@ public final class Source {
   /// from others. One that throws calls the migration off, as long as it is not decided.
   public interface Listener {
     /// `event` is one of accepted, file (goes along, and why), round, frozen, prepared, committed,
-    /// running, whole; of connections: connected, broken, reconnected. Numbers follow by name.
+    /// running, lost (what may be), whole; of connections: connected, broken, reconnected. Numbers
+    /// follow by name.
     void event(String event, String... namesAndValues);
   }
 
@@ -149,7 +152,7 @@ public final class Source {
   public static Report run(Options options, Credentials credentials, Listener listener)
       throws CheckpointException {
     int pid = options.pid();
-    List<Problem> problems = Dump.preflight(pid, LinkPolicy.KEEP);
+    List<Problem> problems = Dump.preflight(pid, options.losses().policy());
     if (!problems.isEmpty()) {
       throw new CheckpointException(
           Outcome.UNSUPPORTED,
@@ -385,6 +388,8 @@ public final class Source {
           ImageWriter image = writer(previous, round);
           try (image) {
             previous = rounds.next(image, pageSize, host.build(), false);
+          } catch (CheckpointException e) {
+            throw told(e);
           }
           link.expect(Kind.GOT);
           long nanos = System.nanoTime() - began;
@@ -436,7 +441,8 @@ public final class Source {
           report =
               Dump.last(
                   DumpOptions.of(options.pid(), Path.of("stream"))
-                      .connections(LinkPolicy.KEEP)
+                      .connections(options.losses().policy())
+                      .inotifyOverflow(options.losses().inotifyOverflow())
                       .embedding(files.embedding())
                       .build(),
                   DumpListener.SILENT,
@@ -448,6 +454,16 @@ public final class Source {
           throw failure;
         }
         journal.set("done");
+        for (Loss loss : report.losses()) {
+          listener.event(
+              "lost",
+              "kind",
+              loss.getKind(),
+              "object",
+              loss.getObject(),
+              "reason",
+              loss.getReason());
+        }
         long downtime = (runningAt - stoppedAt) / 1000;
         if (options.postcopy()) {
           listener.event(
@@ -460,6 +476,21 @@ public final class Source {
               whole);
         }
         return new Report(id, report.pid(), round + 1, counted.bytes, downtime, prepared);
+      }
+    }
+
+    /// The destination may have said why, before it ended the stream.
+    private CheckpointException told(CheckpointException failure) {
+      if (lasting.isOpen()) {
+        return failure;
+      }
+      try {
+        var _ = link.expect(Kind.GOT);
+        return failure;
+      } catch (CheckpointException refusal) {
+        return refusal;
+      } catch (IOException _) {
+        return failure;
       }
     }
 
