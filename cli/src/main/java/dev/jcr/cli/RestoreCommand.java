@@ -122,11 +122,19 @@ final class RestoreCommand implements Callable<Integer> {
         names = "--join-ns",
         paramLabel = "KIND:PATH",
         description = {
-          "The namespace of this kind (net, uts, ipc, cgroup, mnt) that it joins: the one that is bound to"
+          "The namespace of this kind (net, uts, ipc, cgroup, mnt, pid) that it joins: the one that is bound to"
               + " PATH, or with KIND:PID that of a process. Without, one that was not jcr's is looked"
               + " for where it was bound at the dump; may be repeated."
         })
     private List<String> joined = List.of();
+
+    @Option(
+        names = "--pid-namespace",
+        description = {
+          "Make a pid namespace for it, in which it has its pid and tids whoever has them outside."
+              + " Its PID 1 is a small process of jcr's; who ends that ends all in there."
+        })
+    private boolean ownPids;
 
     NamespaceChanges namespaces() throws CheckpointException {
       Map<NamespaceKind, String> paths = new EnumMap<>(NamespaceKind.class);
@@ -138,7 +146,7 @@ final class RestoreCommand implements Callable<Integer> {
                     usage(
                         "--join-ns: '"
                             + text
-                            + "' is not net, uts, ipc, cgroup or mnt and a path"));
+                            + "' is not net, uts, ipc, cgroup, mnt or pid and a path"));
         String place = text.substring(colon + 1);
         String path = place.matches("[0-9]+") ? "/proc/" + place + "/ns/" + kind.file() : place;
         if (!path.startsWith("/")) {
@@ -146,7 +154,10 @@ final class RestoreCommand implements Callable<Integer> {
         }
         paths.put(kind, path);
       }
-      return new NamespaceChanges(paths);
+      if (ownPids && paths.containsKey(NamespaceKind.PID)) {
+        throw usage("--pid-namespace and --join-ns pid exclude each other");
+      }
+      return new NamespaceChanges(paths, ownPids);
     }
   }
 
@@ -325,8 +336,13 @@ final class RestoreCommand implements Callable<Integer> {
       throws CheckpointException {
     long microseconds = restored.timings().stream().mapToLong(Timing::microseconds).sum();
     err.println(
-        "jcr: restored process %d in %s (CPU: %s)"
-            .formatted(restored.pid(), Units.microseconds(microseconds), restored.cpu()));
+        "jcr: restored process %s in %s (CPU: %s)"
+            .formatted(
+                restored.ownPid() == restored.pid()
+                    ? restored.pid()
+                    : restored.ownPid() + " as " + restored.pid() + " on this host",
+                Units.microseconds(microseconds),
+                restored.cpu()));
     restored
         .lazy()
         .ifPresent(server ->
@@ -410,6 +426,7 @@ final class RestoreCommand implements Callable<Integer> {
     }
     return cpu(restored.cpu())
         .put("pid", restored.pid())
+        .put("own_pid", restored.ownPid())
         .put("timings_us", timings)
         .put("until_it_ran_us", restored.untilItRan())
         .put("lazy_bytes", restored.lazy().map(server -> server.report().bytes()).orElse(0L))

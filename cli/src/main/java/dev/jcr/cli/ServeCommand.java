@@ -3,8 +3,10 @@ package dev.jcr.cli;
 import dev.jcr.cli.migrate.Credentials;
 import dev.jcr.cli.migrate.Destination;
 import dev.jcr.image.CheckpointException;
+import dev.jcr.restore.NamespaceChanges;
 import java.io.PrintWriter;
 import java.net.InetSocketAddress;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -52,6 +54,13 @@ final class ServeCommand implements Callable<Integer> {
       description = "Where to listen (default: ${DEFAULT-VALUE}, port 7479).")
   private String listen;
 
+  @Option(
+      names = "--pid-namespace",
+      description =
+          "Make a pid namespace for each process that comes, in which it has its pid and tids"
+              + " whoever has them on this host (see jcr restore --help).")
+  private boolean ownPids;
+
   @Override
   public Integer call() throws CheckpointException {
     PrintWriter out = spec.commandLine().getOut();
@@ -69,6 +78,7 @@ final class ServeCommand implements Callable<Integer> {
     try (Destination destination =
         new Destination(
             credentials.folder,
+            new NamespaceChanges(Map.of(), ownPids),
             line -> {
               err.println("jcr: " + line);
               err.flush();

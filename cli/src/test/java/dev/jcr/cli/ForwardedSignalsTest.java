@@ -30,6 +30,11 @@ final class ForwardedSignalsTest {
     }
 
     @Override
+    public int ownPid() {
+      return 1;
+    }
+
+    @Override
     public List<Timing> timings() {
       return List.of();
     }

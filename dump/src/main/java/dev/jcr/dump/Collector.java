@@ -63,6 +63,7 @@ import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.Userfault;
 import dev.jcr.parasite.namespace.NamespaceKind;
 import dev.jcr.parasite.namespace.Namespaces;
+import dev.jcr.parasite.namespace.PidNumbers;
 import dev.jcr.parasite.procfs.MapsEntry;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.procfs.ProcStat;
@@ -109,6 +110,7 @@ final class Collector implements AutoCloseable {
   private final Machine machine = Machine.of(Kernel.HOST);
   private final Xsave.Layout layout;
   private final ProcessMemory memory;
+  private final PidNumbers numbers;
   private final FileCollector fileCollector;
   private final PageScan scan;
   private final Gadgets gadgets;
@@ -132,6 +134,7 @@ final class Collector implements AutoCloseable {
       ProcStat before,
       Host.Builder host,
       ProcessMemory memory,
+      PidNumbers numbers,
       FileCollector fileCollector,
       PageScan scan,
       Gadgets gadgets,
@@ -142,6 +145,7 @@ final class Collector implements AutoCloseable {
     this.host = host;
     this.layout = Xsave.Layout.of(host.getX86());
     this.memory = memory;
+    this.numbers = numbers;
     this.fileCollector = fileCollector;
     this.scan = scan;
     this.gadgets = gadgets;
@@ -159,6 +163,7 @@ final class Collector implements AutoCloseable {
           Proc.of(pid).stat(),
           host,
           memory,
+          PidNumbers.of(Proc.of(pid)),
           files,
           PageScan.open(pid),
           Gadgets.find(Machine.of(Kernel.HOST), memory, executable(Proc.of(pid).maps())),
@@ -216,6 +221,11 @@ final class Collector implements AutoCloseable {
         freeze.close();
       }
     }
+  }
+
+  /// Those that an image has for the ids of [#collect]'s state.
+  PidNumbers numbers() {
+    return numbers;
   }
 
   /// Counts and times of [#collect].
@@ -480,6 +490,7 @@ final class Collector implements AutoCloseable {
     return Infection.begin(
         machine,
         memory,
+        numbers,
         gadgets,
         stackBottom(freeze),
         first,

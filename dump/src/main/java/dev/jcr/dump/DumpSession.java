@@ -3,6 +3,7 @@ package dev.jcr.dump;
 import dev.jcr.dump.files.FileCollector;
 import dev.jcr.dump.files.LinkPolicy;
 import dev.jcr.dump.identity.NamespaceCollector;
+import dev.jcr.dump.identity.OwnNumbers;
 import dev.jcr.dump.memory.Keeper;
 import dev.jcr.dump.memory.WatchedMemory;
 import dev.jcr.image.CheckpointException;
@@ -20,9 +21,11 @@ import dev.jcr.parasite.collect.VmaCollector;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.PageScan;
 import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.namespace.PidNumbers;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.ptrace.Freeze;
 import dev.jcr.parasite.ptrace.StoppedThread;
+import dev.jcr.parasite.ptrace.Tracee;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -48,6 +51,7 @@ final class DumpSession {
   private final long started;
   private final boolean rehearsed;
   private final int pid;
+  private int ownPid;
   private final List<String> notes = new ArrayList<>();
   private Statistics.Builder statistics = Statistics.newBuilder();
   private @Nullable MemoryRounds rounds;
@@ -82,6 +86,11 @@ final class DumpSession {
       }
       try (FileCollector files = new FileCollector(pid, policy)) {
         problems.addAll(files.preflight());
+        PidNumbers numbers = PidNumbers.of(Proc.of(pid));
+        if (problems.isEmpty() && numbers.isNested()) {
+          ProcessState known = ProcessState.newBuilder().setFiles(files.outline()).build();
+          problems.addAll(OwnNumbers.of(pid, numbers, known).problems());
+        }
       }
       return problems;
     } catch (IOException e) {
@@ -169,7 +178,10 @@ final class DumpSession {
     ProcessState state = collector.collect(freeze, pages, stopped);
     statistics = collector.statistics().setFreezingTime(micros(stopping, stopped));
     gate.stopped(stopping);
-    image.state(gate.written(state));
+    OwnNumbers.Translated own = OwnNumbers.of(pid, collector.numbers(), state);
+    Dump.refuse(pid, own.problems());
+    ownPid = own.state().getIdentity().getPid();
+    image.state(gate.written(own.state()));
     notes.addAll(NamespaceCollector.notes(state.getIdentity().getNamespacesList()));
     if (running) {
       collector.thaw(freeze, state, stopped);
@@ -226,7 +238,7 @@ final class DumpSession {
       }
       manifest =
           image.commit(
-              pid,
+              ownPid,
               comm,
               Creation.newBuilder()
                   .setJcrVersion(Version.VERSION)
@@ -294,6 +306,11 @@ final class DumpSession {
     return end;
   }
 
+  /// What an image calls the process: the number that it has itself.
+  static int ownPid(int pid) throws CheckpointException, IOException {
+    return PidNumbers.of(Proc.of(pid)).require(pid);
+  }
+
   private @Nullable String hostNameOrNull() {
     try {
       return Proc.at("/proc/sys/kernel").text("hostname").strip();
@@ -309,13 +326,8 @@ final class DumpSession {
 
   /// After SIGKILL the tracer has to take every thread's end before the process's parent sees its
   /// own.
-  private void kill(Freeze freeze) throws CheckpointException {
-    List<StoppedThread> threads = freeze.threads();
-    for (int i = threads.size() - 1; i >= 0; i--) {
-      while (!threads.get(i).tracee().await().ended()) {
-        // An exit on its way through other stops.
-      }
-    }
+  private void kill(Freeze freeze) {
+    Tracee.awaitEnds(freeze.threads().stream().map(StoppedThread::tracee).toList().reversed());
     freeze.forget();
   }
 

@@ -82,10 +82,13 @@ public final class MemoryRounds implements AutoCloseable {
   public static Optional<MemoryRounds> resume(int pid, ParentImage parent)
       throws CheckpointException {
     Manifest manifest = parent.manifest();
-    if (!manifest.hasTracking() || manifest.getPid() != pid) {
+    if (!manifest.hasTracking()) {
       return Optional.empty();
     }
     try {
+      if (manifest.getPid() != DumpSession.ownPid(pid)) {
+        return Optional.empty();
+      }
       ProcStat stat = Proc.of(pid).stat();
       int page = HostFacts.pageSize();
       return Keeper.take(manifest.getTracking(), pid)
@@ -167,7 +170,7 @@ public final class MemoryRounds implements AutoCloseable {
       }
       Manifest manifest =
           image.commitMemory(
-              pid,
+              DumpSession.ownPid(pid),
               proc.status().name(),
               host,
               Creation.newBuilder()

@@ -3,6 +3,7 @@ package dev.jcr.dump;
 import dev.jcr.dump.files.FileCollector;
 import dev.jcr.dump.files.LinkPolicy;
 import dev.jcr.dump.identity.NamespaceCollector;
+import dev.jcr.dump.identity.OwnNumbers;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.Files;
@@ -19,6 +20,7 @@ import dev.jcr.parasite.host.HostClocks;
 import dev.jcr.parasite.host.HostFacts;
 import dev.jcr.parasite.host.TimeOffsets;
 import dev.jcr.parasite.namespace.Namespaces;
+import dev.jcr.parasite.namespace.PidNumbers;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.remote.ProcessMemory;
 import java.io.IOException;
@@ -57,7 +59,13 @@ public final class Outline {
       for (int tid : proc.tasks()) {
         state.addThreads(Thread.newBuilder().setTid(tid));
       }
-      return state.build();
+      ProcessState own = OwnNumbers.of(pid, PidNumbers.of(proc), state.build()).state();
+      return own.toBuilder()
+          .clearThreads()
+          // Without those that have ended meanwhile.
+          .addAllThreads(
+              own.getThreadsList().stream().filter(thread -> thread.getTid() != 0).toList())
+          .build();
     } catch (IOException e) {
       throw Preflight.lost(pid, e);
     }

@@ -10,21 +10,20 @@ import dev.jcr.parasite.linux.FileStat;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.namespace.NamespaceKind;
 import dev.jcr.parasite.namespace.Namespaces;
+import dev.jcr.parasite.namespace.PidNumbers;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.procfs.ProcStatus;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /// Everything that forbids a dump of a process, found before it is touched.
 final class Preflight {
   private static final int CAP_SYS_ADMIN = 21;
   private static final int PF_EXITING = 0x00000004;
   private static final int PF_KTHREAD = 0x00200000;
-
-  /// Those that a restored process does not join.
-  private static final List<String> NAMESPACES = List.of("pid", "user");
 
   private static final String NO_PROC = "it has no /proc of jcr's pid namespace";
 
@@ -239,28 +238,28 @@ final class Preflight {
     return ended;
   }
 
+  /// Empty in a kernel without.
+  private static Optional<String> ownUserNamespace() throws IOException {
+    try {
+      return Optional.of(Proc.at("/proc/self").link("ns/user"));
+    } catch (SyscallException _) {
+      return Optional.empty();
+    }
+  }
+
   private static void namespaces(Proc proc, List<Problem> problems) throws IOException {
-    Proc self = Proc.at("/proc/self");
-    for (String name : NAMESPACES) {
-      String own;
-      try {
-        own = self.link("ns/" + name);
-      } catch (SyscallException _) {
-        continue; // not in this kernel
-      }
-      if (!own.equals(proc.link("ns/" + name))) {
-        problems.add(
-            new Problem(
-                "namespace",
-                name + " namespace " + proc.link("ns/" + name),
-                "it is not the one jcr runs in",
-                name.equals("user")
-                    // Its capabilities say nothing in a pid namespace that it does not own.
-                    ? "run jcr inside it (nsenter); a restore needs a pid namespace of its own too"
-                    : "run jcr inside it (nsenter)"));
-      }
+    String user = proc.link("ns/user");
+    if (!user.equals(ownUserNamespace().orElse(user))) {
+      problems.add(
+          new Problem(
+              "namespace",
+              "user namespace " + user,
+              "it is not the one jcr runs in",
+              // Its capabilities say nothing in a pid namespace that it does not own.
+              "run jcr inside it (nsenter); a restore needs a pid namespace of its own too"));
     }
     mounts(proc, problems);
+    alone(proc, problems);
     String pid = proc.link("ns/pid");
     if (!proc.link("ns/pid_for_children").equals(pid)) {
       problems.add(
@@ -276,6 +275,29 @@ final class Preflight {
         NamespaceCollector.alone(leaders, proc, tid).ifPresent(problems::add);
       } catch (SyscallException e) {
         requireEnded(proc, tid, e);
+      }
+    }
+  }
+
+  /// With the PID 1 of a pid namespace everybody in it ends, and nobody enters it any more.
+  private static void alone(Proc proc, List<Problem> problems) throws IOException {
+    int pid = proc.stat().pid();
+    PidNumbers numbers = PidNumbers.of(proc);
+    if (!numbers.isNested() || numbers.of(pid) != 1) {
+      return;
+    }
+    for (String name : Proc.at("/proc").list(".")) {
+      int other = name.matches("[0-9]{1,9}") ? Integer.parseInt(name) : pid;
+      if (other != pid && numbers.of(other) != 0 && !Zombies.isOne(other)) {
+        problems.add(
+            new Problem(
+                "process",
+                "process " + other + " (" + nameOf(other) + ")",
+                "it lives in the pid namespace of which process "
+                    + pid
+                    + " is PID 1, and would end"
+                    + " with it",
+                "end it first"));
       }
     }
   }

@@ -1,6 +1,7 @@
 package dev.jcr.dump;
 
 import dev.jcr.dump.files.LinkPolicy;
+import dev.jcr.dump.identity.OwnNumbers;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.codec.ImageWriter;
 import dev.jcr.image.pages.PageWriter;
@@ -90,7 +91,7 @@ final class Rehearsal {
       try (Freeze freeze = collector.stop(BUDGET_NANOS)) {
         long stopped = System.nanoTime();
         var state = collector.collect(freeze, pages, stopped);
-        image.state(state);
+        image.state(OwnNumbers.of(pid, collector.numbers(), state).state());
         image.commit(
             pid,
             state.getThreads(0).getComm().toStringUtf8(),

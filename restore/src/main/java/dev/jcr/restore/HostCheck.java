@@ -87,7 +87,10 @@ final class HostCheck {
       problems.addAll(refused.problems());
     }
     files(state, changed, problems);
-    ids(state, problems);
+    if (joined.hasOtherPids()) {
+      problems.addAll(OtherPids.problems(state, joined.newPids()));
+    }
+    ids(state, joined, problems);
     return problems;
   }
 
@@ -99,7 +102,7 @@ final class HostCheck {
       try (Namespaces.Visit _ = joined.enter()) {
         List<Problem> problems = problems(known, host, ChangedFiles.NONE, joined);
         if (problems.stream().noneMatch(problem -> problem.object().equals("architecture"))) {
-          ids(state, problems);
+          ids(state, joined, problems);
           problems.addAll(FileCheck.problems(state.getFiles(), ChangedFiles.NONE));
         }
         return problems;
@@ -216,8 +219,12 @@ final class HostCheck {
     }
   }
 
-  /// Pids and tids that are taken, each by whom.
-  private static void ids(ProcessState state, List<Problem> problems) {
+  /// Pids and tids that are taken, each by whom. In a new pid namespace none is; in another one it
+  /// shows when they are asked for.
+  private static void ids(ProcessState state, JoinedNamespaces joined, List<Problem> problems) {
+    if (joined.hasOtherPids()) {
+      return;
+    }
     long deadline = System.nanoTime() + ZOMBIE_PATIENCE_NANOS;
     List<Integer> wanted = new ArrayList<>();
     state.getThreadsList().forEach(thread -> wanted.add(thread.getTid()));

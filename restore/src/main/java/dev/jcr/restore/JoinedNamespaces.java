@@ -25,8 +25,11 @@ final class JoinedNamespaces implements AutoCloseable {
   private final Namespaces namespaces;
   private final List<Problem> problems;
   private final List<String> notes;
+  private final boolean newPids;
 
-  private JoinedNamespaces(Namespaces namespaces, List<Problem> problems, List<String> notes) {
+  private JoinedNamespaces(
+      Namespaces namespaces, List<Problem> problems, List<String> notes, boolean newPids) {
+    this.newPids = newPids;
     this.namespaces = namespaces;
     this.problems = problems;
     this.notes = notes;
@@ -37,9 +40,11 @@ final class JoinedNamespaces implements AutoCloseable {
     String kind = NamespaceKind.of(namespace.getKind()).map(NamespaceKind::file).orElse("?");
     return kind
         + " namespace"
-        + (namespace.getPath().isEmpty()
-            ? " " + namespace.getInode()
-            : " at " + namespace.getPath());
+        + (NamespaceChanges.isNew(namespace)
+            ? " of its own"
+            : namespace.getPath().isEmpty()
+                ? " " + namespace.getInode()
+                : " at " + namespace.getPath());
   }
 
   /// Opens those that are there. The rest is in [#problems].
@@ -47,7 +52,12 @@ final class JoinedNamespaces implements AutoCloseable {
     List<OpenNamespace> found = new ArrayList<>();
     List<Problem> problems = new ArrayList<>();
     List<String> notes = new ArrayList<>();
+    boolean newPids = false;
     for (Namespace namespace : wanted) {
+      if (NamespaceChanges.isNew(namespace)) {
+        newPids = true;
+        continue;
+      }
       Optional<NamespaceKind> known = NamespaceKind.of(namespace.getKind());
       if (known.isEmpty()) {
         problems.add(
@@ -89,7 +99,7 @@ final class JoinedNamespaces implements AutoCloseable {
               "it has no /proc of jcr's pid namespace",
               "mount it in there, or run jcr inside (nsenter)"));
     }
-    return new JoinedNamespaces(namespaces, List.copyOf(problems), List.copyOf(notes));
+    return new JoinedNamespaces(namespaces, List.copyOf(problems), List.copyOf(notes), newPids);
   }
 
   private static boolean is(Namespace recorded, FileStat stat) {
@@ -103,7 +113,25 @@ final class JoinedNamespaces implements AutoCloseable {
         "namespace",
         label(namespace),
         reason,
-        "say which one to join with --join-ns " + kind.file() + ":PATH or :PID");
+        "say which one to join with --join-ns "
+            + kind.file()
+            + ":PATH or :PID"
+            + (kind == NamespaceKind.PID ? ", or have one made with --pid-namespace" : ""));
+  }
+
+  /// Whether a pid namespace is made for the process.
+  boolean newPids() {
+    return newPids;
+  }
+
+  /// The pid namespace into which the process is born, if it is there already and is not jcr's.
+  Optional<OpenNamespace> pids() {
+    return namespaces.get(NamespaceKind.PID);
+  }
+
+  /// Whether the ids of the image are taken in another pid namespace than jcr's.
+  boolean hasOtherPids() {
+    return newPids || pids().isPresent();
   }
 
   /// Whether the process finds files where jcr does not.
@@ -129,24 +157,40 @@ final class JoinedNamespaces implements AutoCloseable {
   /// Puts the process into them. All are opened first: through jcr's descriptors, since the process
   /// inherits none.
   void join(OwnedProcess process) throws CheckpointException {
+    List<OpenNamespace> all =
+        namespaces.all().stream()
+            .filter(namespace -> namespace.kind() != NamespaceKind.PID)
+            .toList();
+    join(process, all, process.scratch());
+  }
+
+  /// Lets the next child of a stub be born into the pid namespace.
+  ///
+  /// @param scratch memory of the stub
+  void joinPids(OwnedProcess stub, long scratch) throws CheckpointException {
+    join(stub, pids().stream().toList(), scratch);
+  }
+
+  private static void join(OwnedProcess process, List<OpenNamespace> all, long scratch)
+      throws CheckpointException {
     List<Long> inside = new ArrayList<>();
     long jcr = ProcessHandle.current().pid();
-    for (OpenNamespace namespace : namespaces.all()) {
+    for (OpenNamespace namespace : all) {
       String path = "/proc/" + jcr + "/fd/" + namespace.fd();
       try (Arena arena = Arena.ofConfined()) {
-        process.write(process.scratch(), FileName.allocate(arena, path));
+        process.write(scratch, FileName.allocate(arena, path));
       }
       inside.add(
           process.require(
               "open the " + namespace.kind(),
               Syscall.OPENAT,
               Fd.AT_FDCWD,
-              process.scratch(),
+              scratch,
               Fd.O_RDONLY | Fd.O_CLOEXEC,
               0));
     }
     int at = 0;
-    for (OpenNamespace namespace : namespaces.all()) {
+    for (OpenNamespace namespace : all) {
       process.require(
           "join the " + namespace.kind() + " (it needs CAP_SYS_ADMIN)",
           Syscall.SETNS,
@@ -161,6 +205,15 @@ final class JoinedNamespaces implements AutoCloseable {
   /// The process is in these, and else in jcr's.
   void prove(int pid) throws CheckpointException, IOException {
     for (NamespaceKind kind : NamespaceKind.values()) {
+      if (kind == NamespaceKind.PID && newPids) {
+        // Nothing else can be compared with: it is not jcr's.
+        Optional<FileStat> made = kind.of(Proc.of(pid));
+        if (made.isEmpty() || own(kind).filter(made.get()::sameFile).isPresent()) {
+          throw new CheckpointException(
+              Outcome.FAILED, "cannot prove the " + kind + ": the process is in jcr's");
+        }
+        continue;
+      }
       Optional<FileStat> wanted = namespaces.get(kind).map(OpenNamespace::stat).or(() -> own(kind));
       Optional<FileStat> actual = kind.of(Proc.of(pid));
       if (wanted.isPresent() != actual.isPresent()

@@ -10,16 +10,28 @@ import java.util.TreeMap;
 /// Which namespaces a process joins other than where the image says they are.
 ///
 /// @param paths a file of the namespace (a bound one, or `/proc/PID/ns/...`), by kind
-public record NamespaceChanges(Map<NamespaceKind, String> paths) {
-  public static final NamespaceChanges NONE = new NamespaceChanges(Map.of());
+/// @param newPids a pid namespace is made for it, in which it has its pid and tids, whoever has
+///   them outside
+public record NamespaceChanges(Map<NamespaceKind, String> paths, boolean newPids) {
+  public static final NamespaceChanges NONE = new NamespaceChanges(Map.of(), false);
 
   public NamespaceChanges {
     paths = Map.copyOf(paths);
+    if (newPids && paths.containsKey(NamespaceKind.PID)) {
+      throw new IllegalArgumentException("a pid namespace to join, and a new one");
+    }
+  }
+
+  /// What stands in the state for a namespace that is yet to be made: no image has one like it.
+  static boolean isNew(Namespace namespace) {
+    return namespace.getKind() == Namespace.Kind.KIND_PID
+        && namespace.getInode() == 0
+        && namespace.getPath().isEmpty();
   }
 
   /// `state` with these changes. A kind that is not in the image is joined as well.
   ProcessState applied(ProcessState state) {
-    if (paths.isEmpty()) {
+    if (paths.isEmpty() && !newPids) {
       return state;
     }
     Map<Namespace.Kind, Namespace> all = new TreeMap<>();
@@ -29,6 +41,10 @@ public record NamespaceChanges(Map<NamespaceKind, String> paths) {
         all.put(
             kind.recorded(),
             Namespace.newBuilder().setKind(kind.recorded()).setPath(path).build()));
+    if (newPids) {
+      all.put(
+          Namespace.Kind.KIND_PID, Namespace.newBuilder().setKind(Namespace.Kind.KIND_PID).build());
+    }
     identity.clearNamespaces().addAllNamespaces(all.values());
     return state.toBuilder().setIdentity(identity).build();
   }

@@ -12,6 +12,7 @@ import dev.jcr.parasite.host.HostClocks;
 import dev.jcr.parasite.host.HostFacts;
 import dev.jcr.parasite.host.KernelFeatures;
 import dev.jcr.parasite.linux.Errno;
+import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
@@ -186,6 +187,8 @@ public final class Restore {
     session.thaw(options.leaveStopped());
     return new Child(
         pid,
+        session.ownPid(),
+        session.statuses(),
         group,
         session.timings(),
         session.notes(),
@@ -200,11 +203,14 @@ public final class Restore {
   /// @param outline a state of which host, identity (pid, executable), mappings and threads' ids
   ///   are used
   /// @param embedded those of [HostFiles#differing] that are taken care of
-  public static List<Problem> preflight(ProcessState outline, List<HostFiles.Differing> embedded)
+  /// @param namespaces which namespaces are elsewhere
+  public static List<Problem> preflight(
+      ProcessState outline, List<HostFiles.Differing> embedded, NamespaceChanges namespaces)
       throws CheckpointException {
     try {
       List<Problem> problems =
-          HostCheck.outline(HostFiles.embedded(outline, embedded), ThisHost.read());
+          HostCheck.outline(
+              namespaces.applied(HostFiles.embedded(outline, embedded)), ThisHost.read());
       ClockPlan.of(outline.getTimers(), HostClocks.read(), ClockMode.AUTO)
           .problem(KernelFeatures.timeNamespaces(), "")
           .ifPresent(problems::add);
@@ -255,6 +261,8 @@ public final class Restore {
 
   private record Child(
       int pid,
+      int ownPid,
+      Optional<Fd> statuses,
       int group,
       List<Timing> timings,
       List<String> notes,
@@ -263,6 +271,7 @@ public final class Restore {
       Optional<LazyServer> lazy)
       implements RestoredProcess {
     private static final int WUNTRACED = 2;
+    private static final int SIGKILL = 9;
     private static final int SIGCONT = 18;
     private static final int SIGSTOP = 19;
     private static final int SIGTSTP = 20;
@@ -274,8 +283,7 @@ public final class Restore {
       try (Arena arena = Arena.ofConfined()) {
         MemorySegment status = arena.allocate(JAVA_INT);
         while (true) {
-          long result =
-              Kernel.raw(Syscall.WAIT4, pid, status.address(), Ptrace.WALL | WUNTRACED, 0);
+          long result = next(status);
           if (result == pid) {
             switch (WaitStatus.decode(status.get(JAVA_INT, 0))) {
               case WaitStatus.Exited(int code) -> {
@@ -296,6 +304,23 @@ public final class Restore {
           }
         }
       }
+    }
+
+    /// What wait(2) says of it: to jcr, if that is its parent, or to the PID 1 of its namespace,
+    /// whose own end is that of the process.
+    ///
+    /// @return its pid, or a negated errno
+    private long next(MemorySegment status) {
+      if (statuses.isEmpty()) {
+        return Kernel.raw(Syscall.WAIT4, pid, status.address(), Ptrace.WALL | WUNTRACED, 0);
+      }
+      long count =
+          Kernel.raw(Syscall.READ, statuses.get().number(), status.address(), status.byteSize());
+      if (count == 0) {
+        status.set(JAVA_INT, 0, SIGKILL);
+      }
+      boolean whole = count == 0 || count == status.byteSize();
+      return whole ? pid : count < 0 ? count : -Errno.EIO;
     }
 
     /// The terminal stopped it (^Z, or reading in the background): jcr stops as well, so that the

@@ -6,6 +6,7 @@ import dev.jcr.image.pages.Ranges;
 import dev.jcr.image.v1.Arch;
 import dev.jcr.image.v1.BlockedCall;
 import dev.jcr.image.v1.Files;
+import dev.jcr.image.v1.Namespace;
 import dev.jcr.image.v1.PageKind;
 import dev.jcr.image.v1.PageRun;
 import dev.jcr.image.v1.PageSpace;
@@ -27,6 +28,8 @@ import dev.jcr.restore.process.ClockPlan;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /// From an image to steps. Pure: no process, no root, no question to the host.
@@ -84,15 +87,25 @@ final class RestorePlan {
     List<Vma> vmas = state.getMemory().getVmasList();
     long gap = gap(vmas);
     List<RestoreStep> create = new ArrayList<>();
-    create.add(new RestoreStep.CreateProcess(gap, state.getIdentity().getPid()));
+    Map<Boolean, List<Namespace>> byBirth =
+        state.getIdentity().getNamespacesList().stream()
+            .collect(
+                Collectors.partitioningBy(
+                    namespace -> namespace.getKind() == Namespace.Kind.KIND_PID));
+    create.add(
+        new RestoreStep.CreateProcess(
+            gap,
+            state.getIdentity().getPid(),
+            byBirth.getOrDefault(true, List.of()).stream().findFirst()));
     create.add(
         new RestoreStep.JoinSession(
             state.getIdentity().getPid(),
             state.getIdentity().getSession(),
             state.getIdentity().getProcessGroup()));
     create.add(new RestoreStep.EmptyAddressSpace(bootstrap(vmas), BOOTSTRAP_SIZE));
-    if (state.getIdentity().getNamespacesCount() > 0) {
-      create.add(new RestoreStep.JoinNamespaces(state.getIdentity().getNamespacesList()));
+    List<Namespace> joined = byBirth.getOrDefault(false, List.of());
+    if (!joined.isEmpty()) {
+      create.add(new RestoreStep.JoinNamespaces(joined));
     }
     if (state.getIdentity().getZombiesCount() > 0) {
       create.add(new RestoreStep.MakeZombies(state.getIdentity().getZombiesList()));

@@ -45,6 +45,7 @@ import dev.jcr.restore.memory.AddressSpace;
 import dev.jcr.restore.memory.MappingProof;
 import dev.jcr.restore.memory.PageFiller;
 import dev.jcr.restore.process.Cgroups;
+import dev.jcr.restore.process.NamespaceInit;
 import dev.jcr.restore.process.SignalSetter;
 import dev.jcr.restore.process.TaskMaker;
 import dev.jcr.restore.process.TimeNamespace;
@@ -105,6 +106,7 @@ final class RestoreSession implements AutoCloseable {
   private @Nullable FileExecutor files;
   private @Nullable Userfault userfault;
   private @Nullable LazyServer server;
+  private @Nullable NamespaceInit init;
   private boolean done;
 
   /// @param state the image's, with what is to be other
@@ -133,8 +135,19 @@ final class RestoreSession implements AutoCloseable {
     this.foreground = foreground;
   }
 
+  /// In jcr's pid namespace.
   int pid() {
-    return state.getIdentity().getPid();
+    return process().tid();
+  }
+
+  /// In its own.
+  int ownPid() {
+    return process().ids().process();
+  }
+
+  /// Where what becomes of the process is told, if not by wait(2); the caller's to close.
+  Optional<Fd> statuses() {
+    return init == null ? Optional.empty() : init.statuses();
   }
 
   /// Who serves the pages that come on demand; it has taken the image over.
@@ -237,7 +250,7 @@ final class RestoreSession implements AutoCloseable {
 
   private void execute(RestoreStep step) throws CheckpointException, IOException {
     switch (step) {
-      case RestoreStep.CreateProcess(long base, int pid) -> create(base, pid);
+      case RestoreStep.CreateProcess(long base, int pid, var _) -> create(base, pid);
       case RestoreStep.JoinSession(int pid, int session, int group) ->
           joinSession(pid, session, group);
       case RestoreStep.EmptyAddressSpace(long address, int size) -> {
@@ -311,6 +324,10 @@ final class RestoreSession implements AutoCloseable {
       case RestoreStep.SetIdentity(var identity) -> {
         setIdentity(identity);
         notes.addAll(Cgroups.join(process().tid(), identity.getCgroupsList()));
+        if (init != null) {
+          // Whoever ends the groups of jcr would end the process as well.
+          var _ = Cgroups.join(init.pid(), identity.getCgroupsList());
+        }
       }
       case RestoreStep.ConfigureThread(var thread) -> configure(List.of(thread));
       case RestoreStep.SetDumpable(int dumpable) -> {
@@ -322,7 +339,7 @@ final class RestoreSession implements AutoCloseable {
       case RestoreStep.QueueSignals(var signals, var all) -> {
         SignalSetter.queue(process(), signals.getPendingList());
         for (Thread thread : all) {
-          SignalSetter.queue(inside(thread.getTid()), process().tid(), thread.getPendingList());
+          SignalSetter.queueToThread(inside(thread.getTid()), thread.getPendingList());
         }
       }
       case RestoreStep.StopProcess _ -> {
@@ -440,7 +457,7 @@ final class RestoreSession implements AutoCloseable {
   private void create(long stubBase, int pid) throws CheckpointException, IOException {
     if (staged != null) {
       // Its address space, and with it the staged pages, becomes the process's.
-      create(staged.process(), CLONE_VM, pid);
+      bear(staged.process(), CLONE_VM, pid);
     } else {
       stubPid = foreground ? TaskMaker.startStub(stubBase) : StubProgram.start(stubBase);
       Tracee stub = TaskMaker.seizeStub(stubPid);
@@ -452,10 +469,28 @@ final class RestoreSession implements AutoCloseable {
                 stubMemory,
                 stub.general(machine.words()),
                 StubProgram.syscallAddress(stubBase));
-        create(inStub, foreground ? CLONE_PARENT : 0, pid);
+        bear(inStub, foreground ? CLONE_PARENT : 0, pid);
       }
     }
     killStub();
+  }
+
+  /// In the pid namespace that it is to be in: as its PID 1, as a child of its PID 1, or, in one
+  /// that is there already, as if its parent were not of it.
+  private void bear(OwnedProcess inStub, long flags, int pid)
+      throws CheckpointException, IOException {
+    if (!namespaces.newPids()) {
+      if (namespaces.pids().isPresent()) {
+        namespaces.joinPids(inStub, machine.sp(inStub.base()) - 4096);
+      }
+      create(inStub, flags, pid);
+    } else if (pid == 1) {
+      create(inStub, flags | TaskMaker.NEW_PIDS, pid);
+    } else {
+      init = NamespaceInit.make(inStub, foreground, (flags & CLONE_VM) != 0);
+      create(init.inside(), flags & CLONE_VM, pid);
+      init.execute(pid);
+    }
   }
 
   private void create(OwnedProcess inStub, long flags, int pid) throws CheckpointException {
@@ -464,14 +499,22 @@ final class RestoreSession implements AutoCloseable {
     if (child == -Errno.EEXIST) {
       throw TaskMaker.idInUse(pid, pid);
     }
+    if ((flags & TaskMaker.NEW_PIDS) != 0) {
+      TaskMaker.requireNamespace(child);
+    }
     TaskMaker.require("create process " + pid, child);
-    Tracee tracee = Tracee.attached(pid);
+    Tracee tracee = Tracee.attached((int) child);
     born.addFirst(tracee);
     TaskMaker.awaitEventStop(tracee);
-    ProcessMemory memory = ProcessMemory.open(pid);
+    ProcessMemory memory = ProcessMemory.open(tracee.tid());
     OwnedProcess created =
         new OwnedProcess(
-            machine, tracee, memory, tracee.general(machine.words()), inStub.syscallAt());
+            machine,
+            tracee,
+            memory,
+            tracee.general(machine.words()),
+            inStub.syscallAt(),
+            new OwnedProcess.Ids(pid, pid));
     process = created;
     threads.put(pid, created);
     // Nothing may be delivered before the thaw.
@@ -504,17 +547,24 @@ final class RestoreSession implements AutoCloseable {
       process().require("make a session", Syscall.SETSID);
       return;
     }
-    long own = Kernel.raw(Syscall.GETSID, 0);
+    long own = process().call(Syscall.GETSID, 0);
     if (own != session) {
       notes.add(
-          "session %d: the process is in session %d of whoever restored it"
-              .formatted(session, own));
+          namespaces.hasOtherPids()
+              ? "session %d: the process is in session %d of its pid namespace"
+                  .formatted(session, own)
+              : "session %d: the process is in session %d of whoever restored it"
+                  .formatted(session, own));
+    }
+    if (group == 0) {
+      return; // of nobody in its pid namespace: any will do
     }
     long result = process().call(Syscall.SETPGID, 0, group == pid ? 0 : group);
-    if (Kernel.isError(result) && group != Kernel.raw(Syscall.GETPGID, 0)) {
+    long now = process().call(Syscall.GETPGID, 0);
+    if (Kernel.isError(result) && group != now) {
       notes.add(
           "process group %d: %s; the process is in group %d"
-              .formatted(group, Errno.describe((int) -result), Kernel.raw(Syscall.GETPGID, 0)));
+              .formatted(group, Errno.describe((int) -result), now));
     }
   }
 
@@ -544,12 +594,19 @@ final class RestoreSession implements AutoCloseable {
   }
 
   private void createThreads(List<Integer> tids) throws CheckpointException {
+    if (namespaces.hasOtherPids()) {
+      // What their ids are in jcr's namespace is told of each clone alone.
+      for (int tid : tids) {
+        createThread(tid);
+      }
+      return;
+    }
     OwnedProcess leader = process();
     for (int from = 0; from < tids.size(); from += TaskMaker.MOST_THREADS) {
       List<Integer> some = tids.subList(from, Math.min(tids.size(), from + TaskMaker.MOST_THREADS));
       List<Integer> refused = new ArrayList<>();
       for (Tracee made : TaskMaker.threads(leader, CLONE_THREAD_FLAGS, some, refused, born)) {
-        join(made);
+        join(made, made.tid());
       }
       for (int tid : refused) {
         createThread(tid);
@@ -562,22 +619,29 @@ final class RestoreSession implements AutoCloseable {
     OwnedProcess leader = process();
     long result = TaskMaker.clone(leader, leader.scratch(), CLONE_THREAD_FLAGS, tid);
     if (result == -Errno.EEXIST) {
-      throw TaskMaker.idInUse(leader.tid(), tid);
+      throw TaskMaker.idInUse(leader.ids().process(), tid);
     }
     TaskMaker.require("create thread " + tid, result);
-    Tracee tracee = Tracee.attached(tid);
+    Tracee tracee = Tracee.attached((int) result);
     born.addFirst(tracee);
-    join(tracee);
+    join(tracee, tid);
   }
 
   /// A new thread is one of the process's when it has stopped.
-  private void join(Tracee tracee) throws CheckpointException {
-    int tid = tracee.tid();
+  ///
+  /// @param tid in its own pid namespace
+  private void join(Tracee tracee, int tid) throws CheckpointException {
     OwnedProcess leader = process();
     TaskMaker.awaitEventStop(tracee);
     tracee.setSignalMask(ALL_BLOCKED);
     OwnedProcess thread =
-        new OwnedProcess(machine, tracee, leader.memory(), leader.base(), leader.syscallAt());
+        new OwnedProcess(
+            machine,
+            tracee,
+            leader.memory(),
+            leader.base(),
+            leader.syscallAt(),
+            new OwnedProcess.Ids(leader.ids().process(), tid));
     thread.moveTo(leader.syscallAt(), leader.scratch(), leader.scratchSize());
     threads.put(tid, thread);
   }
@@ -756,7 +820,7 @@ final class RestoreSession implements AutoCloseable {
                   inside.scratch(),
                   words)
               : sleeps.withTimeLeft(words, sleep);
-      boolean last = thread.getTid() == process().tid();
+      boolean last = thread.getTid() == process().ids().process();
       if (last) {
         inside.require("unmap the bootstrap pages", Syscall.MUNMAP, bootstrap, bootstrapSize);
       }
@@ -781,7 +845,7 @@ final class RestoreSession implements AutoCloseable {
 
   /// To its event stop at once: nothing has to be called in it any more.
   private boolean isOnItsWay(Thread thread, boolean stopped) {
-    return thread.getTid() != process().tid()
+    return thread.getTid() != process().ids().process()
         && RegisterLoader.lastArgument(thread).isEmpty()
         && !sleep(thread).isHeldByKernel(machine.arch(), stopped);
   }
@@ -815,6 +879,10 @@ final class RestoreSession implements AutoCloseable {
 
   /// From here on the process runs if jcr dies.
   void unbind() throws CheckpointException {
+    if (init != null) {
+      // First: it ends when the process does, but not the other way round.
+      init.letGo();
+    }
     for (OwnedProcess thread : threads.values()) {
       thread.tracee().setOptions(0);
     }
@@ -868,12 +936,7 @@ final class RestoreSession implements AutoCloseable {
     }
     if (!done && !born.isEmpty()) {
       Kernel.raw(Syscall.KILL, born.getLast().tid(), SIGKILL);
-      // Threads first: the leader's end is seen only after theirs.
-      for (Tracee tracee : born) {
-        while (!tracee.await().ended()) {
-          // Its exit on the way.
-        }
-      }
+      Tracee.awaitEnds(born);
     }
     if (!done && server != null) {
       server.close();
@@ -883,6 +946,9 @@ final class RestoreSession implements AutoCloseable {
       process = null;
     }
     try {
+      if (init != null) {
+        init.close();
+      }
       removeFiles();
     } finally {
       killStub();

@@ -17,6 +17,7 @@ import dev.jcr.restore.files.FileStep;
 import dev.jcr.restore.lazy.LazyRanges;
 import dev.jcr.restore.process.ClockPlan;
 import java.util.List;
+import java.util.Optional;
 
 /// One step of a plan. Steps are values: a plan can be printed, compared and tested without a
 /// process; [RestoreSession] executes them.
@@ -25,10 +26,16 @@ public sealed interface RestoreStep {
   String describe();
 
   /// Starts the stub program and clones the process with its pid from it.
-  record CreateProcess(long stubBase, int pid) implements RestoreStep {
+  ///
+  /// @param pids the pid namespace that it is born into; empty for jcr's
+  record CreateProcess(long stubBase, int pid, Optional<Namespace> pids) implements RestoreStep {
     @Override
     public String describe() {
-      return "create process " + pid + " from a stub at 0x" + Long.toHexString(stubBase);
+      return "create process "
+          + pid
+          + pids.map(namespace -> " in a " + JoinedNamespaces.label(namespace)).orElse("")
+          + " from a stub at 0x"
+          + Long.toHexString(stubBase);
     }
   }
 

@@ -7,7 +7,11 @@ import java.util.Optional;
 
 /// A process that runs again, as a child of jcr.
 public interface RestoredProcess {
+  /// In jcr's pid namespace.
   int pid();
+
+  /// What it knows itself by: another number in a pid namespace of its own.
+  int ownPid();
 
   /// Times by step in microseconds, in order, for the report.
   List<Timing> timings();

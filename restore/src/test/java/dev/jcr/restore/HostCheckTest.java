@@ -35,6 +35,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Collections;
 import java.util.List;
+import java.util.Map;
 import org.assertj.core.api.InstanceOfAssertFactories;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -330,7 +331,7 @@ class HostCheckTest {
             .setThreads(0, thread(OWN))
             .build();
     String reason =
-        "cannot create process %d: EEXIST (the id is in use by process %d (%s)); end that process, or restore in another pid namespace"
+        "cannot create process %d: EEXIST (the id is in use by process %d (%s)); end that process, or restore in a pid namespace of its own (--pid-namespace)"
             .formatted(OWN, OWN, Proc.of(OWN).status().name());
     List<Problem> problems = HostCheck.problems(image, HOST);
     assertThat(problems).containsExactly(new Problem("process", "id " + OWN, reason, ""));
@@ -339,6 +340,18 @@ class HostCheckTest {
         .isThrownBy(() -> HostCheck.require("image", problems))
         .withMessage(reason)
         .satisfies(e -> assertThat(e.outcome()).isEqualTo(Outcome.FAILED));
+  }
+
+  /// In a pid namespace of its own it is not.
+  @Test
+  void anIdThatIsInUseElsewhere() throws CheckpointException, IOException {
+    ProcessState image =
+        state.toBuilder()
+            .setIdentity(state.getIdentity().toBuilder().setPid(OWN))
+            .setThreads(0, thread(OWN))
+            .build();
+    assertThat(HostCheck.problems(new NamespaceChanges(Map.of(), true).applied(image), HOST))
+        .isEmpty();
   }
 
   @Test

@@ -25,6 +25,7 @@ import dev.jcr.restore.lazy.LazyRanges;
 import dev.jcr.restore.process.ClockPlan;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -58,8 +59,14 @@ class RestoreStepTest {
             .build();
     return Stream.of(
         Arguments.of(
-            new RestoreStep.CreateProcess(0x1000000, 42),
+            new RestoreStep.CreateProcess(0x1000000, 42, Optional.empty()),
             "create process 42 from a stub at 0x1000000"),
+        Arguments.of(
+            new RestoreStep.CreateProcess(
+                0x1000000,
+                42,
+                Optional.of(Namespace.newBuilder().setKind(Namespace.Kind.KIND_PID).build())),
+            "create process 42 in a pid namespace of its own from a stub at 0x1000000"),
         Arguments.of(new RestoreStep.JoinSession(42, 40, 41), "session 40, process group 41"),
         Arguments.of(
             new RestoreStep.EmptyAddressSpace(0x1100000, 0x80000),

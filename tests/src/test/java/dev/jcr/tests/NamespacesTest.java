@@ -199,8 +199,8 @@ class NamespacesTest {
           .contains(uts + " is no ipc namespace but a uts namespace");
       assertThat(Jcr.restore(image, "--join-ns", "uts:" + image).expectExit(4).err())
           .contains(image + " is no namespace");
-      assertThat(Jcr.restore(image, "--join-ns", "pid:1").expectExit(2).err())
-          .contains("--join-ns: 'pid:1' is not net, uts, ipc, cgroup or mnt and a path");
+      assertThat(Jcr.restore(image, "--join-ns", "user:1").expectExit(2).err())
+          .contains("--join-ns: 'user:1' is not net, uts, ipc, cgroup, mnt or pid and a path");
       assertThat(Jcr.restore(image, "--join-ns", "uts:x").expectExit(2).err())
           .contains("--join-ns: 'x' is neither an absolute path nor a pid");
       assertThat(target.proc().exists()).isFalse();

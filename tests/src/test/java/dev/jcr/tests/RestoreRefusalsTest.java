@@ -192,7 +192,7 @@ class RestoreRefusalsTest {
         Target squatter = Target.start("occupy", Long.toString(dumped.target.pid()))) {
       dumped.expectRefusal(
           1,
-          "cannot create process %1$d: EEXIST (the id is in use by process %1$d (squatter)); end that process, or restore in another pid namespace"
+          "cannot create process %1$d: EEXIST (the id is in use by process %1$d (squatter)); end that process, or restore in a pid namespace of its own (--pid-namespace)"
               .formatted(dumped.target.pid()));
       assertThat(dumped.target.proc().read("comm")).isEqualTo("squatter\n");
       squatter.expectPass();
@@ -207,7 +207,7 @@ class RestoreRefusalsTest {
         Target squatter = Target.start("occupy", Long.toString(dumped.target.pid()), "zombie")) {
       dumped.expectRefusal(
           1,
-          "cannot create process %1$d: EEXIST (the id is in use by process %1$d (squatter, a zombie of %2$d)); end that process, or restore in another pid namespace"
+          "cannot create process %1$d: EEXIST (the id is in use by process %1$d (squatter, a zombie of %2$d)); end that process, or restore in a pid namespace of its own (--pid-namespace)"
               .formatted(dumped.target.pid(), squatter.pid()));
       squatter.expectPass();
       Jcr.restore(dumped.image).expectExit(0);
@@ -223,7 +223,7 @@ class RestoreRefusalsTest {
       new Dumped(target, image)
           .expectRefusal(
               1,
-              "cannot create process %1$d: EEXIST (the id is in use by process %1$d (counter)); end that process, or restore in another pid namespace"
+              "cannot create process %1$d: EEXIST (the id is in use by process %1$d (counter)); end that process, or restore in a pid namespace of its own (--pid-namespace)"
                   .formatted(target.pid()));
       target.expectRunning();
       target.expectPass();

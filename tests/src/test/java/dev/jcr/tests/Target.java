@@ -92,6 +92,11 @@ final class Target implements AutoCloseable {
     return pid;
   }
 
+  /// The same program, which is process `other` by now; closing either does.
+  Target as(long other) {
+    return new Target(folder, name, other);
+  }
+
   Path folder() {
     return folder;
   }

@@ -177,6 +177,7 @@ class TargetProgramsTest {
         Case.of("odd", "breakpoint"),
         Case.of("odd", "dispatch"),
         Case.of("namespaces", "joined"),
+        Case.of("pids"),
         Case.of("seccomp", "filter"),
         Case.of("seccomp", "threads"),
         Case.of("seccomp", "log"),

@@ -14,11 +14,13 @@ import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.ProcessState;
 import dev.jcr.parasite.collect.FileIdentities;
 import dev.jcr.parasite.procfs.Proc;
+import dev.jcr.restore.ClockMode;
 import dev.jcr.restore.ConnectionChanges;
 import dev.jcr.restore.FileChanges;
 import dev.jcr.restore.FileChanges.Twin;
 import dev.jcr.restore.HostFiles;
 import dev.jcr.restore.HostFiles.Differing;
+import dev.jcr.restore.NamespaceChanges;
 import dev.jcr.restore.Restore;
 import dev.jcr.restore.RestoreGate;
 import dev.jcr.restore.RestoreOptions;
@@ -89,6 +91,7 @@ public final class Destination implements AutoCloseable {
   private static final long END_STEP_NANOS = 2_000_000;
 
   private final Path folder;
+  private final NamespaceChanges namespaces;
   private final Consumer<String> log;
   private final Map<String, Held> held = new ConcurrentHashMap<>();
   private final Map<String, Arriving> arriving = new ConcurrentHashMap<>();
@@ -128,8 +131,10 @@ public final class Destination implements AutoCloseable {
   /// @param lines connections that it may have
   private record Arriving(Certificate peer, int lines, Lasting stream) {}
 
-  public Destination(Path folder, Consumer<String> log) {
+  /// @param namespaces of the processes that come
+  public Destination(Path folder, NamespaceChanges namespaces, Consumer<String> log) {
     this.folder = folder.resolve("in");
+    this.namespaces = namespaces;
     this.log = log;
   }
 
@@ -377,7 +382,7 @@ public final class Destination implements AutoCloseable {
             rebuilding.get(),
             twins.values().stream().map(FileTerms.Same::of).toList(),
             differing.stream().map(FileTerms.Other::of).toList());
-    List<Problem> problems = new ArrayList<>(Restore.preflight(outline, differing));
+    List<Problem> problems = new ArrayList<>(Restore.preflight(outline, differing, namespaces));
     if (!problems.isEmpty()) {
       terms.differing().forEach(file -> problems.add(SentFiles.problem(file)));
       throw new CheckpointException(
@@ -576,7 +581,9 @@ public final class Destination implements AutoCloseable {
                         true,
                         ConnectionChanges.NONE,
                         FileChanges.NONE,
+                        namespaces,
                         true,
+                        ClockMode.AUTO,
                         Optional.of(new RestoreOptions.LazyMemory(Long.MAX_VALUE))
                             .filter(_ -> remote != null)),
                     gate,

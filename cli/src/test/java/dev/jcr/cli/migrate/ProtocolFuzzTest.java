@@ -8,6 +8,7 @@ import dev.jcr.image.v1.Description;
 import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.ProcessState;
 import dev.jcr.image.v1.RegularFile;
+import dev.jcr.restore.NamespaceChanges;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.DataInputStream;
@@ -53,7 +54,7 @@ class ProtocolFuzzTest {
     Files.writeString(file, "content");
     ProcessState other = withFile(real, file);
     TreeMap<String, Integer> answers = new TreeMap<>();
-    try (Destination destination = new Destination(here, _ -> {})) {
+    try (Destination destination = new Destination(here, NamespaceChanges.NONE, _ -> {})) {
       destination.recover();
       Thread serving = serve(destination, server);
       int port = destination.port().get();
@@ -120,7 +121,7 @@ class ProtocolFuzzTest {
     Credentials owner = load(folder.resolve("owner"));
     Credentials other = load(folder.resolve("other"));
     byte[] id = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
-    try (Destination destination = new Destination(here, _ -> {})) {
+    try (Destination destination = new Destination(here, NamespaceChanges.NONE, _ -> {})) {
       destination.recover();
       Thread serving = serve(destination, load(here));
       int port = destination.port().get();

@@ -45,8 +45,8 @@ public final class NamespaceCollector {
       if (namespace.getPath().isEmpty()) {
         String kind = NamespaceKind.of(namespace.getKind()).orElseThrow().file();
         notes.add(
-            "its %s namespace is bound to no path: jcr restore needs --join-ns %s:PATH"
-                .formatted(kind, kind));
+            "its %s namespace is bound to no path: jcr restore needs --join-ns %s:PATH%s"
+                .formatted(kind, kind, kind.equals("pid") ? " or --pid-namespace" : ""));
       }
     }
     return notes;

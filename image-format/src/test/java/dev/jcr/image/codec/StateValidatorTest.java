@@ -247,6 +247,12 @@ class StateValidatorTest {
         refused(
             "identity.namespaces[0].inode is missing",
             s -> s.getIdentityBuilder().addNamespaces(net())),
+        // A new pid namespace, which no image asks for.
+        refused(
+            "identity.namespaces[0].inode is missing",
+            s ->
+                s.getIdentityBuilder()
+                    .addNamespaces(Namespace.newBuilder().setKind(Namespace.Kind.KIND_PID))),
         refused("memory.brk is not", s -> s.getMemoryBuilder().setBrk(1)),
         refused(
             "memory.auxv is not",

@@ -13,8 +13,10 @@ public enum NamespaceKind {
   UTS("uts", 0x04000000L, Namespace.Kind.KIND_UTS),
   IPC("ipc", 0x08000000L, Namespace.Kind.KIND_IPC),
   CGROUP("cgroup", 0x02000000L, Namespace.Kind.KIND_CGROUP),
-  /// Last: what is open through `/proc` stays open, but is not found in there any more.
-  MNT("mnt", 0x00020000L, Namespace.Kind.KIND_MNT);
+  /// Joined last: what is open through `/proc` stays open, but is not found in there any more.
+  MNT("mnt", 0x00020000L, Namespace.Kind.KIND_MNT),
+  /// Never joined: a process is born into one, pid_namespaces(7).
+  PID("pid", 0x20000000L, Namespace.Kind.KIND_PID);
 
   private final String file;
   private final long flag;

@@ -1,6 +1,6 @@
 package dev.jcr.parasite.procfs;
 
-import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -196,11 +196,21 @@ public record ProcStatus(Map<String, String> fields) {
 
   /// From the reader's pid namespace inwards.
   public List<Integer> nspid() {
-    List<Integer> pids = new ArrayList<>();
-    for (int pid : integers("NSpid")) {
-      pids.add(pid);
-    }
-    return pids;
+    return list("NSpid");
+  }
+
+  /// Process groups, as [#nspid]; 0 where the group is none of that namespace.
+  public List<Integer> nspgid() {
+    return list("NSpgid");
+  }
+
+  /// Sessions, as [#nspgid].
+  public List<Integer> nssid() {
+    return list("NSsid");
+  }
+
+  private List<Integer> list(String name) {
+    return Arrays.stream(integers(name)).boxed().toList();
   }
 
   /// False as well where the kernel is too old to say (before 6.8).

@@ -232,6 +232,20 @@ public final class Tracee implements Regsets {
         : Optional.empty();
   }
 
+  /// Takes the ends of the threads of a process that was killed, in whatever order they come: the
+  /// leader's comes last, and in a process that is PID 1 of a pid namespace that of the last thread
+  /// to exit waits for the others to be taken (kernel/pid_namespace.c, zap_pid_ns_processes).
+  public static void awaitEnds(List<Tracee> threads) {
+    List<Tracee> left = new ArrayList<>(threads);
+    while (true) {
+      left.removeIf(tracee -> tracee.poll().map(WaitStatus::ended).orElse(false));
+      if (left.isEmpty()) {
+        return;
+      }
+      LockSupport.parkNanos(POLL_NANOS);
+    }
+  }
+
   /// PTRACE_GETREGSET of 64-bit words; `words` is the most that is read, the result has the length
   /// that the kernel gave.
   public long[] general(int words) throws CheckpointException {

@@ -10,6 +10,7 @@ import dev.jcr.parasite.arch.Machine;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.namespace.PidNumbers;
 import dev.jcr.parasite.ptrace.StoppedThread;
 import dev.jcr.parasite.ptrace.Tracee;
 import dev.jcr.parasite.ptrace.UserDispatch;
@@ -58,6 +59,7 @@ public final class Infection implements AutoCloseable {
 
   private final Machine machine;
   private final ProcessMemory memory;
+  private final PidNumbers numbers;
   private final Gadgets gadgets;
   private final StackBottom stackBottom;
   private final StoppedThread first;
@@ -74,6 +76,7 @@ public final class Infection implements AutoCloseable {
   private Infection(
       Machine machine,
       ProcessMemory memory,
+      PidNumbers numbers,
       Gadgets gadgets,
       StackBottom stackBottom,
       StoppedThread first,
@@ -82,6 +85,7 @@ public final class Infection implements AutoCloseable {
     this.endSignal = endSignal;
     this.machine = machine;
     this.memory = memory;
+    this.numbers = numbers;
     this.gadgets = gadgets;
     this.stackBottom = stackBottom;
     this.first = first;
@@ -109,10 +113,12 @@ public final class Infection implements AutoCloseable {
   /// Maps code and scratch pages into the process through `first`, which must be in an event stop.
   /// Throws FAILED with the process as before.
   ///
+  /// @param numbers of the process: by them it sends itself the signal that ends a batch
   /// @param endSignal of [#endSignal], or 0: the calls of a batch run one by one
   public static Infection begin(
       Machine machine,
       ProcessMemory memory,
+      PidNumbers numbers,
       Gadgets gadgets,
       StackBottom stackBottom,
       StoppedThread first,
@@ -127,7 +133,7 @@ public final class Infection implements AutoCloseable {
               + ": no system call instruction in its executable mappings");
     }
     Infection infection =
-        new Infection(machine, memory, gadgets, stackBottom, first, firstCall, endSignal);
+        new Infection(machine, memory, numbers, gadgets, stackBottom, first, firstCall, endSignal);
     infection.mapPages();
     return infection;
   }
@@ -232,7 +238,7 @@ public final class Infection implements AutoCloseable {
       if (guarded != null && savedBelow != null) {
         ExtendedState.guard(tracee, guarded.withTrampoline());
       }
-      SyscallStep.run(tracee, registers);
+      var _ = SyscallStep.run(tracee, registers);
       long result = machine.result(tracee.general(machine.words()));
       calls++;
       SyscallStep.toEventStop(tracee);
@@ -484,7 +490,13 @@ public final class Infection implements AutoCloseable {
       Tracee tracee = thread.tracee();
       long[] registers =
           machine.batch(
-              call.resume(), ownCode, records, count, memory.pid(), thread.tid(), endSignal);
+              call.resume(),
+              ownCode,
+              records,
+              count,
+              numbers.require(memory.pid()),
+              numbers.require(thread.tid()),
+              endSignal);
       entered = true;
       tracee.setGeneral(registers);
       tracee.setSignalMask(ALL_BLOCKED & ~(1L << (endSignal - 1)));
@@ -528,7 +540,7 @@ public final class Infection implements AutoCloseable {
         tracee.setGeneral(registers);
         tracee.setSignalMask(ALL_BLOCKED);
       }
-      SyscallStep.run(tracee, registers);
+      var _ = SyscallStep.run(tracee, registers);
       calls++;
       return machine.result(tracee.general(machine.words()));
     }

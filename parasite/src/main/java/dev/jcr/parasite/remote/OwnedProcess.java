@@ -29,14 +29,28 @@ public final class OwnedProcess implements RemoteCalls {
   private final Tracee tracee;
   private final ProcessMemory memory;
   private final long[] base;
+  private final Ids ids;
   private long syscallAt;
   private long scratch;
   private int scratchSize;
 
+  /// What the thread knows itself and its process by: other numbers than jcr's in a pid namespace
+  /// of its own.
+  public record Ids(int process, int thread) {}
+
+  /// In jcr's pid namespace.
+  ///
   /// @param base registers to run with: the thread's own at its first stop
   /// @param syscallAt address of a system call instruction
   public OwnedProcess(
       Machine machine, Tracee tracee, ProcessMemory memory, long[] base, long syscallAt) {
+    this(machine, tracee, memory, base, syscallAt, new Ids(memory.pid(), tracee.tid()));
+  }
+
+  /// In any pid namespace.
+  public OwnedProcess(
+      Machine machine, Tracee tracee, ProcessMemory memory, long[] base, long syscallAt, Ids ids) {
+    this.ids = ids;
     this.machine = machine;
     this.tracee = tracee;
     this.memory = memory;
@@ -67,16 +81,33 @@ public final class OwnedProcess implements RemoteCalls {
     return syscallAt;
   }
 
+  /// In jcr's pid namespace.
   @Override
   public int tid() {
     return tracee.tid();
   }
 
+  /// In the thread's own pid namespace: what its calls take.
+  public Ids ids() {
+    return ids;
+  }
+
   @Override
   public long call(Syscall call, long... arguments) throws CheckpointException {
-    SyscallStep.run(
-        tracee, machine.syscall(base, syscallAt, call.number(machine.arch()), arguments));
+    var _ = step(call, arguments);
     return machine.result(tracee.general(machine.words()));
+  }
+
+  /// A call that makes a task: the new id in jcr's pid namespace, or a negated errno.
+  public long callMaking(Syscall call, long... arguments) throws CheckpointException {
+    int made = step(call, arguments);
+    long result = machine.result(tracee.general(machine.words()));
+    return Kernel.isError(result) ? result : made;
+  }
+
+  private int step(Syscall call, long... arguments) throws CheckpointException {
+    return SyscallStep.run(
+        tracee, machine.syscall(base, syscallAt, call.number(machine.arch()), arguments));
   }
 
   @Override
@@ -172,7 +203,7 @@ public final class OwnedProcess implements RemoteCalls {
     long code = syscallAt - machine.syscallOffset();
     tracee.setSignalMask(~(1L << (BATCH_SIGNAL - 1)));
     tracee.setGeneral(
-        machine.batch(base, code, records, count, memory.pid(), tracee.tid(), BATCH_SIGNAL));
+        machine.batch(base, code, records, count, ids.process(), ids.thread(), BATCH_SIGNAL));
     tracee.resume(0);
   }
 
@@ -215,10 +246,11 @@ public final class OwnedProcess implements RemoteCalls {
 
   /// Runs code that ends in a system call, with `argument` in the register for a code's own use.
   void runCode(long code, long argument, Syscall last) throws CheckpointException {
-    SyscallStep.run(
-        tracee,
-        machine.withCodeArgument(
-            machine.syscall(base, code, last.number(machine.arch())), argument));
+    var _ =
+        SyscallStep.run(
+            tracee,
+            machine.withCodeArgument(
+                machine.syscall(base, code, last.number(machine.arch())), argument));
   }
 
   @Override

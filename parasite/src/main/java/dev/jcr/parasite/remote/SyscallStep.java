@@ -16,10 +16,12 @@ final class SyscallStep {
 
   /// Loads `registers`, which point at a system call instruction, and runs it. The task is then in
   /// the exit stop.
-  static void run(Tracee tracee, long[] registers) throws CheckpointException {
+  ///
+  /// @return the id, in jcr's pid namespace, of the task that the call has made; 0 for none
+  static int run(Tracee tracee, long[] registers) throws CheckpointException {
     tracee.setGeneral(registers);
     toSyscallStop(tracee);
-    toSyscallStop(tracee);
+    return toSyscallStop(tracee);
   }
 
   /// Runs a harmless call that the kernel remembers as begun with `argument` (orig_x0 of arm64):
@@ -30,21 +32,27 @@ final class SyscallStep {
   static void runAsBegunWith(Tracee tracee, long[] registers, long argument, Machine machine)
       throws CheckpointException {
     tracee.setGeneral(registers);
-    toSyscallStop(tracee);
+    var _ = toSyscallStop(tracee);
     long[] call = tracee.call();
     boolean set = call.length > 0 && tracee.trySetCall(call[0], argument, 0, 0, 0, 0, 0);
-    toSyscallStop(tracee);
+    var _ = toSyscallStop(tracee);
     if (!set) {
-      run(tracee, machine.withArgument(registers, 0, argument));
+      var _ = run(tracee, machine.withArgument(registers, 0, argument));
     }
   }
 
-  private static void toSyscallStop(Tracee tracee) throws CheckpointException {
+  private static int toSyscallStop(Tracee tracee) throws CheckpointException {
+    int made = 0;
     tracee.resumeToSyscall(0);
     while (true) {
       switch (tracee.await()) {
         case WaitStatus.SyscallStop _ -> {
-          return;
+          return made;
+        }
+        case WaitStatus.EventStop(int event)
+            when event == WaitStatus.EVENT_CLONE || event == WaitStatus.EVENT_FORK -> {
+          made = (int) tracee.eventMessage();
+          tracee.resumeToSyscall(0);
         }
         case WaitStatus.SignalStop(int signal) -> {
           if (signal != SIGSTOP) {

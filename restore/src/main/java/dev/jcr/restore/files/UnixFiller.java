@@ -2,6 +2,7 @@ package dev.jcr.restore.files;
 
 import com.google.protobuf.ByteString;
 import dev.jcr.image.CheckpointException;
+import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.v1.Attachment;
 import dev.jcr.image.v1.UnixSocket;
 import dev.jcr.parasite.linux.Fd;
@@ -9,6 +10,9 @@ import dev.jcr.parasite.linux.FdCalls;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Sockets;
 import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.namespace.PidNumbers;
+import dev.jcr.parasite.procfs.Proc;
+import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -104,13 +108,25 @@ final class UnixFiller {
         duplicates.add(duplicate);
         descriptors[i] = duplicate.number();
       }
-      byte[] control = control(descriptors, attachment);
+      byte[] control = control(descriptors, asJcrSees(attachment));
       MemorySegment memory = arena.allocate(CONTROL + control.length + (long) content.size(), 8);
       byte[] message = message(memory.address(), content, control);
       MemorySegment.copy(message, 0, memory, ValueLayout.JAVA_BYTE, 0, message.length);
       return Kernel.raw(Syscall.SENDMSG, local.number(), memory.address(), FLAGS);
     } finally {
       duplicates.forEach(Fd::close);
+    }
+  }
+
+  /// The process has another number in jcr's pid namespace than in one of its own.
+  private Attachment asJcrSees(Attachment attachment) throws CheckpointException {
+    try {
+      return attachment.getPid() != 0
+              && attachment.getPid() == PidNumbers.of(Proc.of(inside.pid())).require(inside.pid())
+          ? attachment.toBuilder().setPid(inside.pid()).build()
+          : attachment;
+    } catch (IOException e) {
+      throw new CheckpointException(Outcome.TARGET_LOST, String.valueOf(e.getMessage()), e);
     }
   }
 

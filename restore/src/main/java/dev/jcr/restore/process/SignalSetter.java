@@ -56,23 +56,23 @@ public final class SignalSetter {
         leader.require(
             what(signal, leader),
             Syscall.RT_SIGQUEUEINFO,
-            leader.tid(),
+            leader.ids().process(),
             signal.getSignal(),
             leader.scratch());
       }
     }
   }
 
-  /// Queues signals to one thread of process `pid`.
-  public static void queue(OwnedProcess thread, int pid, List<PendingSignal> pending)
+  /// Queues signals to one thread.
+  public static void queueToThread(OwnedProcess thread, List<PendingSignal> pending)
       throws CheckpointException {
     for (PendingSignal signal : pending) {
       if (put(thread, signal)) {
         thread.require(
             what(signal, thread),
             Syscall.RT_TGSIGQUEUEINFO,
-            pid,
-            thread.tid(),
+            thread.ids().process(),
+            thread.ids().thread(),
             signal.getSignal(),
             thread.scratch());
       }

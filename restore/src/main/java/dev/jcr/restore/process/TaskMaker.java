@@ -32,9 +32,13 @@ public final class TaskMaker {
   public static final long OPTIONS =
       Ptrace.O_EXITKILL | Ptrace.O_TRACESYSGOOD | Ptrace.O_TRACECLONE | Ptrace.O_TRACEFORK;
 
+  /// CLONE_NEWPID: the child is PID 1 of a pid namespace of its own.
+  public static final long NEW_PIDS = 0x20000000L;
+
   private static final int SIGKILL = 9;
   private static final int SIGCHLD = 17;
-  private static final long CLONE_VM = 0x100;
+  private static final long CLONE_PARENT = 0x8000;
+  private static final long CLONE_THREAD = 0x10000;
   private static final long ID_NANOS = 200_000_000L;
   private static final int CLONE_ARGS_SIZE = 88;
 
@@ -78,7 +82,7 @@ public final class TaskMaker {
     return stub;
   }
 
-  /// Ends a stub and takes its status.
+  /// Ends a stub, or a process that comes of it, and takes its status.
   public static void endStub(int pid) throws CheckpointException {
     Kernel.raw(Syscall.KILL, pid, SIGKILL);
     Tracee stub = Tracee.attached(pid);
@@ -87,14 +91,17 @@ public final class TaskMaker {
     }
   }
 
-  /// clone3(2) with set_tid; the arguments lie at `scratch`. The result is the call's.
+  /// clone3(2) with set_tid; the arguments lie at `scratch`.
+  ///
+  /// @param tid wanted id in the pid namespace of the child
+  /// @return its id in jcr's, or a negated errno
   public static long clone(OwnedProcess in, long scratch, long flags, int tid)
       throws CheckpointException {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment arguments = arena.allocate(CLONE_ARGS_SIZE + 8, 8);
       arguments.set(JAVA_LONG, 0, flags);
       // A child of jcr or a thread takes its exit signal from the caller.
-      arguments.set(JAVA_LONG, 32, flags == 0 || flags == CLONE_VM ? SIGCHLD : 0);
+      arguments.set(JAVA_LONG, 32, (flags & (CLONE_PARENT | CLONE_THREAD)) == 0 ? SIGCHLD : 0);
       arguments.set(JAVA_LONG, 64, scratch + CLONE_ARGS_SIZE);
       arguments.set(JAVA_LONG, 72, 1);
       arguments.set(JAVA_INT, CLONE_ARGS_SIZE, tid);
@@ -102,7 +109,7 @@ public final class TaskMaker {
     }
     long deadline = System.nanoTime() + ID_NANOS;
     while (true) {
-      long result = in.call(Syscall.CLONE3, scratch, CLONE_ARGS_SIZE);
+      long result = in.callMaking(Syscall.CLONE3, scratch, CLONE_ARGS_SIZE);
       // The kernel gives an id back a little after its last user is gone from /proc (release_task).
       if (result != -Errno.EEXIST || Proc.of(tid).exists() || System.nanoTime() > deadline) {
         return result;
@@ -183,6 +190,16 @@ public final class TaskMaker {
     }
   }
 
+  /// A clone of the first task of a pid namespace that did not fail.
+  public static void requireNamespace(long result) throws CheckpointException {
+    if (result == -Errno.EPERM) {
+      throw new CheckpointException(
+          Outcome.PERMISSION,
+          "cannot make a pid namespace: EPERM (operation not permitted); it needs CAP_SYS_ADMIN");
+    }
+    require("make a pid namespace", result);
+  }
+
   /// Why a task could not have its id.
   ///
   /// @param pid the process that is made
@@ -209,7 +226,7 @@ public final class TaskMaker {
             + wanted
             + ": EEXIST (the id is in use"
             + by
-            + "); end that process, or restore in another pid namespace");
+            + "); end that process, or restore in a pid namespace of its own (--pid-namespace)");
   }
 
   /// Waits for the stop that a new or an interrupted task comes to.

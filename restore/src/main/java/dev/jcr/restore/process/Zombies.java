@@ -45,15 +45,30 @@ public final class Zombies {
     for (Zombie zombie : zombies) {
       long made = TaskMaker.clone(parent, parent.scratch(), 0, zombie.getPid());
       if (made == -Errno.EEXIST) {
-        throw TaskMaker.idInUse(parent.tid(), zombie.getPid());
+        throw TaskMaker.idInUse(parent.ids().process(), zombie.getPid());
       }
       TaskMaker.require("create process " + zombie.getPid(), made);
-      Tracee tracee = Tracee.attached(zombie.getPid());
-      TaskMaker.awaitEventStop(tracee);
-      end(
-          zombie,
-          new OwnedProcess(machine, tracee, parent.memory(), parent.base(), parent.syscallAt()),
-          zeros);
+      Tracee tracee = Tracee.attached((int) made);
+      boolean ended = false;
+      try {
+        TaskMaker.awaitEventStop(tracee);
+        end(
+            zombie,
+            new OwnedProcess(
+                machine,
+                tracee,
+                parent.memory(),
+                parent.base(),
+                parent.syscallAt(),
+                new OwnedProcess.Ids(zombie.getPid(), zombie.getPid())),
+            zeros);
+        ended = true;
+      } finally {
+        if (!ended) {
+          // A pid namespace does not end before it.
+          TaskMaker.endStub(tracee.tid());
+        }
+      }
     }
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment set = arena.allocate(JAVA_LONG);
@@ -90,7 +105,7 @@ public final class Zombies {
         child.call(Syscall.RT_SIGACTION, signal, zeros, 0, 8);
         tracee.setSignalMask(0);
       }
-      Kernel.raw(Syscall.KILL, zombie.getPid(), signal);
+      Kernel.raw(Syscall.KILL, tracee.tid(), signal);
       if (signal != SIGKILL) {
         tracee.resume(0);
       }

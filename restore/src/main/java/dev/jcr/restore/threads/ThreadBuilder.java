@@ -71,8 +71,8 @@ public final class ThreadBuilder {
   public static void configure(List<Thread> threads, List<OwnedProcess> inside)
       throws CheckpointException {
     OwnedProcess.runInEach(inside, threads, ThreadBuilder::ask);
-    for (Thread thread : threads) {
-      schedule(thread);
+    for (int i = 0; i < threads.size(); i++) {
+      schedule(threads.get(i), inside.get(i).tid());
     }
   }
 
@@ -220,9 +220,10 @@ public final class ThreadBuilder {
   }
 
   /// sched_setattr(2), sched_setaffinity(2) and ioprio_set(2) from outside.
-  private static void schedule(Thread thread) throws CheckpointException {
+  ///
+  /// @param tid in jcr's pid namespace
+  private static void schedule(Thread thread, int tid) throws CheckpointException {
     Scheduling scheduling = thread.getScheduling();
-    int tid = thread.getTid();
     try (Arena arena = Arena.ofConfined()) {
       if (scheduling.getAffinityCount() > 0) {
         MemorySegment mask = arena.allocate(JAVA_LONG, scheduling.getAffinityCount());
