@@ -149,7 +149,7 @@ class DumpRefusalsTest {
           Unprivileged.run(
               "dump", Long.toString(target.pid()), "-D", target.image("denied").toString()),
           5,
-          "cannot dump process %1$d: cannot read the link /proc/%1$d/ns/pid: EACCES (permission denied); needs CAP_SYS_PTRACE, or the same uid as the process"
+          "cannot dump process %1$d: cannot read the link /proc/%1$d/ns/user: EACCES (permission denied); needs CAP_SYS_PTRACE, or the same uid as the process"
               .formatted(target.pid()));
       expectNoImage(target.folder());
       target.expectRunning();
