@@ -136,9 +136,9 @@ class OddProcessesTest {
     }
   }
 
-  /// The first process of a pid namespace. Other clocks are kept ([ClocksTest]).
+  /// Pid namespaces ([PidNamespacesTest]) and other clocks ([ClocksTest]) are kept.
   @ParameterizedTest
-  @ValueSource(strings = "pid")
+  @ValueSource(strings = "user")
   void inANamespaceOfItsOwn(String kind) throws Exception {
     String option = "--" + kind;
     Assumptions.assumeTrue(
