@@ -323,13 +323,17 @@ class HostCheckTest {
         .containsExactly("? namespace at /x: this jcr does not know its kind");
   }
 
+  /// With an id that is in use.
+  private ProcessState ofThisProcess() {
+    return state.toBuilder()
+        .setIdentity(state.getIdentity().toBuilder().setPid(OWN))
+        .setThreads(0, thread(OWN))
+        .build();
+  }
+
   @Test
   void anIdIsInUse() throws CheckpointException, IOException {
-    ProcessState image =
-        state.toBuilder()
-            .setIdentity(state.getIdentity().toBuilder().setPid(OWN))
-            .setThreads(0, thread(OWN))
-            .build();
+    ProcessState image = ofThisProcess();
     String reason =
         "cannot create process %d: EEXIST (the id is in use by process %d (%s)); end that process, or restore in a pid namespace of its own (--pid-namespace)"
             .formatted(OWN, OWN, Proc.of(OWN).status().name());
@@ -345,11 +349,7 @@ class HostCheckTest {
   /// In a pid namespace of its own it is not.
   @Test
   void anIdThatIsInUseElsewhere() throws CheckpointException, IOException {
-    ProcessState image =
-        state.toBuilder()
-            .setIdentity(state.getIdentity().toBuilder().setPid(OWN))
-            .setThreads(0, thread(OWN))
-            .build();
+    ProcessState image = ofThisProcess();
     assertThat(HostCheck.problems(new NamespaceChanges(Map.of(), true).applied(image), HOST))
         .isEmpty();
   }

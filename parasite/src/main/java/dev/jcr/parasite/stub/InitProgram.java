@@ -27,7 +27,7 @@ public final class InitProgram {
   private static final long BASE = 16 << 20;
 
   /// The wait status; behind it 32 zero bytes, and the name.
-  private static final int STATUS = 0x78;
+  private static final int STATUS = ElfHeader.SIZE;
 
   private static final int ACTION = STATUS + 8;
   private static final int TITLE = ACTION + 32;
@@ -62,15 +62,9 @@ public final class InitProgram {
   /// The ELF file (elf(5)): header, one program header, data, code.
   static byte[] elf(Arch arch, int child) {
     boolean arm = arch == Arch.ARCH_AARCH64;
+    // wait4(2) writes into the page.
     ByteBuffer elf = ByteBuffer.allocate(PAGE).order(ByteOrder.LITTLE_ENDIAN);
-    elf.put(new byte[] {0x7f, 'E', 'L', 'F', 2, 1, 1, 0}).putLong(0);
-    elf.putShort((short) 2).putShort((short) (arm ? 183 : 62)).putInt(1); // ET_EXEC
-    elf.putLong(BASE + CODE).putLong(64).putLong(0).putInt(0); // entry, phoff, shoff, flags
-    elf.putShort((short) 64).putShort((short) 56).putShort((short) 1);
-    elf.putShort((short) 0).putShort((short) 0).putShort((short) 0);
-    elf.putInt(1).putInt(7); // PT_LOAD; wait4(2) writes into the page
-    elf.putLong(0).putLong(BASE).putLong(BASE);
-    elf.putLong(PAGE).putLong(PAGE).putLong(PAGE);
+    ElfHeader.put(elf, arch, BASE, CODE, ElfHeader.ALL, PAGE);
     for (int i = 0; i < NAME.length(); i++) {
       elf.put(TITLE + i, (byte) NAME.charAt(i));
     }

@@ -96,16 +96,10 @@ public final class KeeperProgram {
             new Call(Syscall.CLOSE_RANGE, high + 1L, 0xffffffffL, 0));
     Call wait = new Call(Syscall.PPOLL, BASE + DATA, 1, 0, 0, 8);
     Call end = new Call(Syscall.EXIT, 0);
+    // ppoll(2) writes into the page.
     ByteBuffer elf = ByteBuffer.allocate(PAGE).order(ByteOrder.LITTLE_ENDIAN);
+    ElfHeader.put(elf, arch, BASE, CODE, ElfHeader.ALL, PAGE);
     boolean arm = arch == Arch.ARCH_AARCH64;
-    elf.put(new byte[] {0x7f, 'E', 'L', 'F', 2, 1, 1, 0}).putLong(0);
-    elf.putShort((short) 2).putShort((short) (arm ? 183 : 62)).putInt(1); // ET_EXEC
-    elf.putLong(BASE + CODE).putLong(64).putLong(0).putInt(0); // entry, phoff, shoff, flags
-    elf.putShort((short) 64).putShort((short) 56).putShort((short) 1);
-    elf.putShort((short) 0).putShort((short) 0).putShort((short) 0);
-    elf.putInt(1).putInt(7); // PT_LOAD; ppoll(2) writes into the page
-    elf.putLong(0).putLong(BASE).putLong(BASE);
-    elf.putLong(PAGE).putLong(PAGE).putLong(PAGE);
     elf.position(DATA).putInt(pidFd).putShort((short) POLLIN).putShort((short) 0);
     elf.put((byte) '/').put((byte) 0);
     elf.position(CODE);

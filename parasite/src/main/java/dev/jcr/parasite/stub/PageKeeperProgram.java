@@ -123,14 +123,7 @@ public final class PageKeeperProgram {
   static byte[] elf(Arch arch, int[] kept, long size) {
     boolean arm = arch == Arch.ARCH_AARCH64;
     ByteBuffer elf = ByteBuffer.allocate(PAGE).order(ByteOrder.LITTLE_ENDIAN);
-    elf.put(new byte[] {0x7f, 'E', 'L', 'F', 2, 1, 1, 0}).putLong(0);
-    elf.putShort((short) 2).putShort((short) (arm ? 183 : 62)).putInt(1); // ET_EXEC
-    elf.putLong(BASE + CODE).putLong(64).putLong(0).putInt(0); // entry, phoff, shoff, flags
-    elf.putShort((short) 64).putShort((short) 56).putShort((short) 1);
-    elf.putShort((short) 0).putShort((short) 0).putShort((short) 0);
-    elf.putInt(1).putInt(5); // PT_LOAD, r-x
-    elf.putLong(0).putLong(BASE).putLong(BASE);
-    elf.putLong(PAGE).putLong(PAGE).putLong(PAGE);
+    ElfHeader.put(elf, arch, BASE, CODE, ElfHeader.READ_EXECUTE, PAGE);
     elf.position(DATA).putLong(SECONDS).putLong(0).put((byte) '/').put((byte) 0);
     elf.position(CODE);
     call(arch, elf, Syscall.SETSID);

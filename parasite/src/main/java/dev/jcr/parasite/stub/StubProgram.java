@@ -17,13 +17,11 @@ import java.nio.ByteOrder;
 /// have to shed.
 public final class StubProgram {
   /// Offset of the system call instruction in the page.
-  private static final int CODE = 0x78;
+  private static final int CODE = ElfHeader.SIZE;
 
   /// The largest page of any architecture.
   private static final int ALIGNMENT = 1 << 16;
 
-  private static final short EM_X86_64 = 62;
-  private static final short EM_AARCH64 = 183;
   private static final int MFD_CLOEXEC = 1;
 
   /// prctl(PR_SET_PDEATHSIG, SIGKILL), so that it does not outlive a killed jcr; then 1: mov eax,
@@ -105,15 +103,7 @@ public final class StubProgram {
   static byte[] elf(Arch arch, long base) {
     byte[] code = code(arch);
     ByteBuffer elf = ByteBuffer.allocate(CODE + code.length).order(ByteOrder.LITTLE_ENDIAN);
-    elf.put(new byte[] {0x7f, 'E', 'L', 'F', 2, 1, 1, 0}).putLong(0);
-    elf.putShort((short) 2); // ET_EXEC
-    elf.putShort(arch == Arch.ARCH_AARCH64 ? EM_AARCH64 : EM_X86_64).putInt(1);
-    elf.putLong(base + CODE).putLong(64).putLong(0).putInt(0); // entry, phoff, shoff, flags
-    elf.putShort((short) 64).putShort((short) 56).putShort((short) 1);
-    elf.putShort((short) 0).putShort((short) 0).putShort((short) 0);
-    elf.putInt(1).putInt(5); // PT_LOAD, PF_R | PF_X
-    elf.putLong(0).putLong(base).putLong(base);
-    elf.putLong(elf.capacity()).putLong(elf.capacity()).putLong(ALIGNMENT);
+    ElfHeader.put(elf, arch, base, CODE, ElfHeader.READ_EXECUTE, ALIGNMENT);
     elf.put(code);
     return elf.array();
   }
