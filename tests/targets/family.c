@@ -4,7 +4,6 @@
 //   family DIR child       has a child that sleeps
 //   family DIR traced      traces a process that it started
 //   family DIR vfork       a thread of it waits in vfork(2)
-//   family DIR leaderless  its leader thread has ended
 //
 // Writes the pid of the other process to `other`.
 #include "jcrtest.h"
@@ -27,22 +26,11 @@ static void *forking(void *argument) {
   CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && WEXITSTATUS(status) == 7, "the child ended otherwise");
   pass();
 }
-static void *lasting(void *argument) {
-  (void)argument;
-  nap(50);
-  ready();
-  wait_for_check();
-  pass();
-}
 
 int main(int argc, char **argv) {
   start(argc, argv);
   const char *mode = argc > 2 ? argv[2] : "";
   pthread_t thread;
-  if (!strcmp(mode, "leaderless")) {
-    pthread_create(&thread, NULL, lasting, NULL);
-    pthread_exit(NULL);
-  }
   if (!strcmp(mode, "vfork")) {
     pthread_create(&thread, NULL, forking, NULL);
     while (!in_vfork) nap(1);

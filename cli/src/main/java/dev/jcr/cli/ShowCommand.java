@@ -152,7 +152,12 @@ final class ShowCommand implements Callable<Integer> {
             + String.join(
                 ", ",
                 state.getThreadsList().stream()
-                    .map(t -> t.getTid() + " (" + t.getComm().toStringUtf8() + ")")
+                    .map(t ->
+                        "%d (%s)%s"
+                            .formatted(
+                                t.getTid(),
+                                t.getComm().toStringUtf8(),
+                                t.hasEnded() ? " ended" : ""))
                     .toList()));
     long mapped =
         state.getMemory().getVmasList().stream().mapToLong(v -> v.getEnd() - v.getStart()).sum();

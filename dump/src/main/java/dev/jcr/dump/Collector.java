@@ -16,6 +16,7 @@ import dev.jcr.dump.memory.WatchedMemory;
 import dev.jcr.dump.memory.WriteTracker;
 import dev.jcr.dump.signals.SignalCollector;
 import dev.jcr.dump.threads.CriticalSections;
+import dev.jcr.dump.threads.EndedLeader;
 import dev.jcr.dump.threads.RegisterCollector;
 import dev.jcr.dump.threads.SleepClock;
 import dev.jcr.dump.threads.ThreadCollector;
@@ -64,6 +65,7 @@ import dev.jcr.parasite.linux.Userfault;
 import dev.jcr.parasite.namespace.NamespaceKind;
 import dev.jcr.parasite.namespace.Namespaces;
 import dev.jcr.parasite.namespace.PidNumbers;
+import dev.jcr.parasite.procfs.Anchor;
 import dev.jcr.parasite.procfs.MapsEntry;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.procfs.ProcStat;
@@ -103,6 +105,7 @@ final class Collector implements AutoCloseable {
   private static final long STACK_BOTTOM = 16 * 1024;
   private static final int ATTEMPTS = 4;
 
+  private final Anchor process;
   private final int pid;
   private final ProcStat before;
   private final Proc proc;
@@ -130,7 +133,7 @@ final class Collector implements AutoCloseable {
   private long caught;
 
   private Collector(
-      int pid,
+      Anchor process,
       ProcStat before,
       Host.Builder host,
       ProcessMemory memory,
@@ -139,9 +142,10 @@ final class Collector implements AutoCloseable {
       PageScan scan,
       Gadgets gadgets,
       HostClocks clocks) {
-    this.pid = pid;
+    this.process = process;
+    this.pid = process.pid();
     this.before = before;
-    this.proc = Proc.of(pid);
+    this.proc = process.proc();
     this.host = host;
     this.layout = Xsave.Layout.of(host.getX86());
     this.memory = memory;
@@ -155,18 +159,20 @@ final class Collector implements AutoCloseable {
   /// Opens what is needed of a running process.
   static Collector open(int pid, Host.Builder host, LinkPolicy connections)
       throws CheckpointException, IOException {
-    ProcessMemory memory = ProcessMemory.open(pid);
+    Anchor process = Anchor.of(pid);
+    Proc proc = process.proc();
+    ProcessMemory memory = ProcessMemory.open(process);
     try {
       FileCollector files = new FileCollector(pid, connections);
       return new Collector(
-          pid,
-          Proc.of(pid).stat(),
+          process,
+          proc.stat(),
           host,
           memory,
-          PidNumbers.of(Proc.of(pid)),
+          PidNumbers.of(proc),
           files,
-          PageScan.open(pid),
-          Gadgets.find(Machine.of(Kernel.HOST), memory, executable(Proc.of(pid).maps())),
+          PageScan.open(process.tid()),
+          Gadgets.find(Machine.of(Kernel.HOST), memory, executable(proc.maps())),
           HostClocks.read());
     } catch (CheckpointException | IOException e) {
       memory.close();
@@ -181,6 +187,10 @@ final class Collector implements AutoCloseable {
     fileCollector.prepare();
     numaPolicies = NumaPolicies.any(proc);
     hasSecrets = SecretMemory.any(proc);
+    if (process.leaderEnded()) {
+      // Not for the first time in the freeze.
+      var _ = EndedLeader.collect(pid).toByteArray();
+    }
     try (Namespaces.Visit _ = fileCollector.namespaces().enter()) {
       return PageDumper.estimate(VmaCollector.ofRunning().collect(proc.smaps(), _ -> 1), scan);
     }
@@ -204,13 +214,18 @@ final class Collector implements AutoCloseable {
     return VmaCollector.ofStopped().collect(seen, objects);
   }
 
+  /// For a migration: refuses what only a dump takes.
+  void requireMovable() throws CheckpointException {
+    refuse(EndedLeader.immovable(process));
+  }
+
   /// The last look before the stop, at what stopping destroys.
   Freeze stop(long budgetNanos) throws CheckpointException, IOException {
     aborted.clear();
     putBack.clear();
     interrupted.clear();
     sleepClock.read(proc, machine.arch(), memory);
-    Freeze freeze = Freeze.stop(pid, machine, budgetNanos);
+    Freeze freeze = Freeze.stop(process, machine, budgetNanos);
     boolean done = false;
     try {
       sleepClock.stopped();
@@ -266,17 +281,17 @@ final class Collector implements AutoCloseable {
     refuse(dispatched(freeze));
     refuse(apart(freeze));
     Map<Integer, InterruptedCall> calls = interrupted(freeze);
-    StoppedThread leader = freeze.leader();
-    InterruptedCall leaderCall = call(calls, leader);
+    StoppedThread first = freeze.first();
+    InterruptedCall firstCall = call(calls, first);
     ProcessState.Builder state = ProcessState.newBuilder();
     try (Infection infection = infect(freeze, calls)) {
       List<SignalAction> actions;
-      try (Infection.InfectedThread inside = infection.enter(leader, leaderCall)) {
+      try (Infection.InfectedThread inside = infection.enter(first, firstCall)) {
         actions = SignalCollector.actions(inside);
         long number =
             inside.require(
                 "make a userfaultfd", Syscall.USERFAULTFD, Fd.O_CLOEXEC | Userfault.USER_MODE_ONLY);
-        try (Fd pidFd = Fd.ofProcess(pid)) {
+        try (Fd pidFd = process.pidFd()) {
           Fd.duplicateOf(pidFd, (int) number).map(Userfault::new).ifPresent(taker);
         } finally {
           inside.call(Syscall.CLOSE, number);
@@ -284,7 +299,7 @@ final class Collector implements AutoCloseable {
       }
       Map<Integer, SignalAction> byNumber = new HashMap<>();
       actions.forEach(action -> byNumber.put(action.getSignal(), action));
-      List<PendingSignal> shared = SignalCollector.pending(leader.tracee(), true);
+      List<PendingSignal> shared = SignalCollector.pending(first.tracee(), true);
       for (StoppedThread thread : freeze.threads()) {
         InterruptedCall call =
             settled(
@@ -344,10 +359,10 @@ final class Collector implements AutoCloseable {
     int lockFuture;
     List<Loss> unkept;
     NavigableMap<Long, NumaPolicy> policies;
-    StoppedThread leader = freeze.leader();
-    InterruptedCall leaderCall = call(calls, leader);
+    StoppedThread first = freeze.first();
+    InterruptedCall firstCall = call(calls, first);
     try (Infection infection = infect(freeze, calls)) {
-      try (Infection.InfectedThread inside = infection.enter(leader, leaderCall)) {
+      try (Infection.InfectedThread inside = infection.enter(first, firstCall)) {
         actions = SignalCollector.actions(inside);
         timers = TimerCollector.collect(inside, proc.timers(), stoppedAt);
         identity = IdentityCollector.collect(proc, inside, fileCollector.namespaces());
@@ -356,12 +371,12 @@ final class Collector implements AutoCloseable {
         policies =
             numaPolicies ? NumaPolicies.of(proc.maps(), inside) : Collections.emptyNavigableMap();
         if (hasSecrets) {
-          secrets = SecretMemory.read(pid, proc, inside, host.getPageSize());
+          secrets = SecretMemory.read(process, inside, host.getPageSize());
         }
       }
       Map<Integer, SignalAction> byNumber = new HashMap<>();
       actions.forEach(action -> byNumber.put(action.getSignal(), action));
-      List<PendingSignal> shared = SignalCollector.pending(leader.tracee(), true);
+      List<PendingSignal> shared = SignalCollector.pending(first.tracee(), true);
       List<ThreadCollector> collectors = new ArrayList<>();
       for (StoppedThread thread : freeze.threads()) {
         List<PendingSignal> pending = SignalCollector.pending(thread.tracee(), false);
@@ -381,6 +396,9 @@ final class Collector implements AutoCloseable {
                 remaining));
       }
       infection.run(collectors);
+      if (process.leaderEnded()) {
+        threads.add(EndedLeader.collect(pid));
+      }
       for (ThreadCollector one : collectors) {
         threads.add(
             one.found()
@@ -418,7 +436,7 @@ final class Collector implements AutoCloseable {
         dumper.leavePages(OnDemand.neededAtOnce(threads, host.getPageSize()));
       }
       dumper.dump(vmas, scan, tracker, trackAgain);
-      tags = new MemoryTags(leader.tracee(), host.getPageSize()).read(vmas, scan);
+      tags = new MemoryTags(first.tracee(), host.getPageSize()).read(vmas, scan);
       files = collected.files();
       losses = collected.losses();
       for (SharedObject object : files.getObjectsList()) {
@@ -486,15 +504,15 @@ final class Collector implements AutoCloseable {
 
   private Infection infect(Freeze freeze, Map<Integer, InterruptedCall> calls)
       throws CheckpointException, IOException {
-    StoppedThread first = first(freeze);
+    StoppedThread begins = begins(freeze);
     return Infection.begin(
         machine,
         memory,
         numbers,
         gadgets,
         stackBottom(freeze),
-        first,
-        call(calls, first),
+        begins,
+        call(calls, begins),
         endSignal(freeze));
   }
 
@@ -503,29 +521,29 @@ final class Collector implements AutoCloseable {
   private void leave(Infection infection, Freeze freeze, Map<Integer, InterruptedCall> calls)
       throws CheckpointException {
     infection.end();
-    for (StoppedThread thread : List.of(first(freeze), freeze.leader())) {
+    for (StoppedThread thread : List.of(begins(freeze), freeze.first())) {
       thread.tracee().setGeneral(call(calls, thread).live());
     }
   }
 
-  /// Who runs the first injected call: the leader, if its calls are not dispatched to itself now.
-  private StoppedThread first(Freeze freeze) {
+  /// Who runs the first injected call: the first, if its calls are not dispatched to itself now.
+  private StoppedThread begins(Freeze freeze) {
     for (StoppedThread thread : freeze.threads()) {
       if (Infection.canBegin(thread, memory)) {
         return thread;
       }
     }
-    return freeze.leader();
+    return freeze.first();
   }
 
   /// Of a thread that dispatches its calls to itself an injected one would end in its handler. Only
   /// ptrace(2) tells, so this is found no earlier.
   private List<Problem> dispatched(Freeze freeze) {
     List<Problem> problems = new ArrayList<>();
-    boolean begun = Infection.canBegin(first(freeze), memory);
+    boolean begun = Infection.canBegin(begins(freeze), memory);
     for (StoppedThread thread : freeze.threads()) {
       boolean enters = Infection.canEnter(thread, memory);
-      if (!enters || (!begun && thread.tid() == pid)) {
+      if (!enters || (!begun && thread.tid() == freeze.first().tid())) {
         problems.add(
             new Problem(
                 "thread",
@@ -557,6 +575,7 @@ final class Collector implements AutoCloseable {
       throws CheckpointException, IOException {
     refuse(dispatched(freeze));
     refuse(apart(freeze));
+    refuse(EndedLeader.problems(process, freeze.stoppedBy() != 0));
     Map<Integer, ProcStatus> statuses = new HashMap<>();
     for (StoppedThread thread : freeze.threads()) {
       ProcStatus status = proc.status(thread.tid());
@@ -618,13 +637,15 @@ final class Collector implements AutoCloseable {
     SleepResumer sleeps = new SleepResumer(machine, memory);
     if (freeze.stoppedBy() == 0) {
       long frozen = System.nanoTime() - stoppedAt;
-      for (Thread thread : state.getThreadsList()) {
+      int ended = state.getThreads(0).hasEnded() ? 1 : 0;
+      List<Thread> threads = state.getThreadsList().subList(ended, state.getThreadsCount());
+      for (Thread thread : threads) {
         sleeps.shortenWritten(sleep(thread), frozen);
       }
-      for (int i = 0; i < state.getThreadsCount(); i++) {
-        InterruptedCall call = putBack.get(state.getThreads(i).getTid());
+      for (int i = 0; i < threads.size(); i++) {
+        InterruptedCall call = putBack.get(threads.get(i).getTid());
         if (call != null) {
-          long remaining = state.getThreads(i).getBlockedCall().getRemaining();
+          long remaining = threads.get(i).getBlockedCall().getRemaining();
           SleepResumer.Sleep sleep =
               new SleepResumer.Sleep(
                   call.number(),
@@ -653,7 +674,7 @@ final class Collector implements AutoCloseable {
       return interrupted;
     }
     caught = proc.status().sigCgt();
-    List<PendingSignal> shared = SignalCollector.pending(freeze.leader().tracee(), true);
+    List<PendingSignal> shared = SignalCollector.pending(freeze.first().tracee(), true);
     for (StoppedThread thread : freeze.threads()) {
       // Whether the handler restarts calls is not known yet, and matters to none of those put back.
       long[] registers = CriticalSections.abort(thread, thread.registers(), machine, memory);
@@ -735,7 +756,7 @@ final class Collector implements AutoCloseable {
   /// Signals that wait in any queue.
   private static long pending(Freeze freeze) throws CheckpointException {
     List<PendingSignal> all =
-        new ArrayList<>(SignalCollector.pending(freeze.leader().tracee(), true));
+        new ArrayList<>(SignalCollector.pending(freeze.first().tracee(), true));
     for (StoppedThread thread : freeze.threads()) {
       all.addAll(SignalCollector.pending(thread.tracee(), false));
     }

@@ -9,6 +9,7 @@ import dev.jcr.image.v1.Host;
 import dev.jcr.parasite.arch.Machine;
 import dev.jcr.parasite.host.HostFacts;
 import dev.jcr.parasite.linux.Kernel;
+import dev.jcr.parasite.procfs.Anchor;
 import dev.jcr.parasite.ptrace.Freeze;
 import dev.jcr.parasite.ptrace.TracerThread;
 import java.io.IOException;
@@ -80,7 +81,8 @@ public final class Dump {
   /// again.
   public static void disarm(int pid) throws CheckpointException {
     TracerThread.run(() -> {
-      try (Freeze freeze = Freeze.stop(pid, Machine.of(Kernel.HOST), DISARM_NANOS)) {
+      try (Freeze freeze =
+          Freeze.stop(Anchor.ofLiving(pid), Machine.of(Kernel.HOST), DISARM_NANOS)) {
         Disarmed.threadsOf(freeze);
         return true;
       }

@@ -22,6 +22,7 @@ import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.PageScan;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.namespace.PidNumbers;
+import dev.jcr.parasite.procfs.Anchor;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.ptrace.Freeze;
 import dev.jcr.parasite.ptrace.StoppedThread;
@@ -80,13 +81,16 @@ final class DumpSession {
   /// Problems of mappings and descriptors.
   static List<Problem> problems(int pid, LinkPolicy policy) throws CheckpointException {
     try {
-      List<Problem> problems = new ArrayList<>(VmaCollector.problems(Proc.of(pid).smaps()));
-      try (PageScan scan = PageScan.open(pid)) {
-        problems.addAll(WatchedMemory.ofRunning(pid, scan));
+      List<Problem> problems = new ArrayList<>();
+      Anchor process = Anchor.of(pid);
+      Proc proc = process.proc();
+      problems.addAll(VmaCollector.problems(proc.smaps()));
+      try (PageScan scan = PageScan.open(process.tid())) {
+        problems.addAll(WatchedMemory.ofRunning(proc, scan));
       }
       try (FileCollector files = new FileCollector(pid, policy)) {
         problems.addAll(files.preflight());
-        PidNumbers numbers = PidNumbers.of(Proc.of(pid));
+        PidNumbers numbers = PidNumbers.of(proc);
         if (problems.isEmpty() && numbers.isNested()) {
           ProcessState known = ProcessState.newBuilder().setFiles(files.outline()).build();
           problems.addAll(OwnNumbers.of(pid, numbers, known).problems());
@@ -130,6 +134,9 @@ final class DumpSession {
 
   private DumpReport dump() throws CheckpointException {
     try (Collector collector = Collector.open(pid, host, options.connections())) {
+      if (!gate.equals(DumpGate.OPEN)) {
+        collector.requireMovable();
+      }
       collector.embed(options.embedding());
       if (options.inotifyOverflow()) {
         collector.loseEvents();

@@ -22,8 +22,8 @@ import dev.jcr.parasite.host.HostFacts;
 import dev.jcr.parasite.linux.PageScan;
 import dev.jcr.parasite.linux.Userfault;
 import dev.jcr.parasite.namespace.Namespaces;
+import dev.jcr.parasite.procfs.Anchor;
 import dev.jcr.parasite.procfs.Proc;
-import dev.jcr.parasite.procfs.ProcStat;
 import dev.jcr.parasite.ptrace.Freeze;
 import dev.jcr.parasite.ptrace.TracerThread;
 import dev.jcr.parasite.remote.ProcessMemory;
@@ -41,17 +41,24 @@ public final class MemoryRounds implements AutoCloseable {
   private static final long FREEZE_BUDGET_NANOS = 10_000_000_000L;
 
   private final int pid;
-  private final ProcStat begun;
+  private final Program begun;
   private final WriteTracker tracker;
   private final VmaCollector vmas = VmaCollector.ofRunning();
 
   private final boolean rehearsed;
 
-  private MemoryRounds(int pid, ProcStat begun, WriteTracker tracker, boolean rehearsed) {
+  private MemoryRounds(int pid, Program begun, WriteTracker tracker, boolean rehearsed) {
     this.pid = pid;
     this.begun = begun;
     this.tracker = tracker;
     this.rehearsed = rehearsed;
+  }
+
+  /// What another process of this id, and execve(2), change.
+  private record Program(long startTime, long startCode) {
+    static Program of(int pid) throws IOException {
+      return new Program(Proc.of(pid).stat().startTime(), Anchor.of(pid).proc().stat().startCode());
+    }
   }
 
   /// Begins to track a process.
@@ -59,7 +66,7 @@ public final class MemoryRounds implements AutoCloseable {
   /// @throws CheckpointException the process is as it was
   public static MemoryRounds begin(int pid, Host.Builder host) throws CheckpointException {
     try {
-      ProcStat stat = Proc.of(pid).stat();
+      Program program = Program.of(pid);
       Userfault userfault = TracerThread.run(() -> inject(pid, host));
       boolean done = false;
       try {
@@ -71,7 +78,7 @@ public final class MemoryRounds implements AutoCloseable {
         }
       }
       return new MemoryRounds(
-          pid, stat, new WriteTracker(userfault, HostFacts.pageSize(), new Ranges()), true);
+          pid, program, new WriteTracker(userfault, HostFacts.pageSize(), new Ranges()), true);
     } catch (IOException e) {
       throw Preflight.lost(pid, e);
     }
@@ -89,13 +96,13 @@ public final class MemoryRounds implements AutoCloseable {
       if (manifest.getPid() != DumpSession.ownPid(pid)) {
         return Optional.empty();
       }
-      ProcStat stat = Proc.of(pid).stat();
+      Program program = Program.of(pid);
       int page = HostFacts.pageSize();
       return Keeper.take(manifest.getTracking(), pid)
           .map(userfault ->
               new MemoryRounds(
                   pid,
-                  stat,
+                  program,
                   new WriteTracker(userfault, page, Ranges.of(parent.pagemap())),
                   false));
     } catch (IOException e) {
@@ -147,13 +154,19 @@ public final class MemoryRounds implements AutoCloseable {
     Statistics.Builder statistics = Statistics.newBuilder();
     Tracking tracking = null;
     boolean done = false;
-    Proc proc = Proc.of(pid);
-    try (ProcessMemory memory = ProcessMemory.open(pid);
-        PageScan scan = PageScan.open(pid)) {
+    Anchor process;
+    try {
+      process = Anchor.of(pid);
+    } catch (IOException e) {
+      throw Preflight.lost(pid, e);
+    }
+    Proc proc = process.proc();
+    try (ProcessMemory memory = ProcessMemory.open(process);
+        PageScan scan = PageScan.open(process.tid())) {
       PageWriter pages = image.pages(pageSize);
       PageDumper dumper = PageDumper.ofRunning(memory, pages, pageSize);
       List<Vma> mapped;
-      try (Namespaces namespaces = Namespaces.of(pid);
+      try (Namespaces namespaces = Namespaces.of(process.tid());
           Namespaces.Visit _ = namespaces.enter()) {
         mapped = vmas.collect(proc.smaps(), _ -> 1);
       }
@@ -162,7 +175,7 @@ public final class MemoryRounds implements AutoCloseable {
       statistics
           .setPagesScanned(dumper.scanned())
           .setMemdumpTime((System.nanoTime() - started) / 1000);
-      requireSame(proc);
+      requireSame();
       var pagemap = pages.finish();
       if (keep) {
         tracking = Keeper.start(tracker.userfault(), pid);
@@ -190,9 +203,8 @@ public final class MemoryRounds implements AutoCloseable {
     }
   }
 
-  private void requireSame(Proc proc) throws CheckpointException, IOException {
-    ProcStat now = proc.stat();
-    if (now.startTime() != begun.startTime() || now.startCode() != begun.startCode()) {
+  private void requireSame() throws CheckpointException, IOException {
+    if (!Program.of(pid).equals(begun)) {
       throw new CheckpointException(
           Outcome.TARGET_LOST,
           "cannot dump process " + pid + ": it executed another program meanwhile; try again");

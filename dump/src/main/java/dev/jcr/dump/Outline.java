@@ -21,6 +21,7 @@ import dev.jcr.parasite.host.HostFacts;
 import dev.jcr.parasite.host.TimeOffsets;
 import dev.jcr.parasite.namespace.Namespaces;
 import dev.jcr.parasite.namespace.PidNumbers;
+import dev.jcr.parasite.procfs.Anchor;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.remote.ProcessMemory;
 import java.io.IOException;
@@ -33,12 +34,21 @@ public final class Outline {
 
   /// Looks at a running process; what comes and goes meanwhile may be missing.
   public static ProcessState of(int pid) throws CheckpointException {
-    Proc proc = Proc.of(pid);
-    try (ProcessMemory memory = ProcessMemory.open(pid)) {
+    try {
+      return of(Anchor.of(pid));
+    } catch (IOException e) {
+      throw Preflight.lost(pid, e);
+    }
+  }
+
+  private static ProcessState of(Anchor process) throws CheckpointException, IOException {
+    int pid = process.pid();
+    Proc proc = process.proc();
+    try (ProcessMemory memory = ProcessMemory.open(process)) {
       Host.Builder host = HostFacts.read();
       List<Vma> vmas;
       FileIdentity executable;
-      try (Namespaces namespaces = Namespaces.of(pid);
+      try (Namespaces namespaces = Namespaces.of(process.tid());
           Namespaces.Visit _ = namespaces.enter()) {
         vmas = VmaCollector.ofRunning().collect(proc.smaps(), _ -> 1);
         executable = FileIdentities.of(proc.link("exe"));
@@ -66,8 +76,6 @@ public final class Outline {
           .addAllThreads(
               own.getThreadsList().stream().filter(thread -> thread.getTid() != 0).toList())
           .build();
-    } catch (IOException e) {
-      throw Preflight.lost(pid, e);
     }
   }
 

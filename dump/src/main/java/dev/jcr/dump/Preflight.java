@@ -1,6 +1,7 @@
 package dev.jcr.dump;
 
 import dev.jcr.dump.identity.NamespaceCollector;
+import dev.jcr.dump.threads.EndedLeader;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.CheckpointException.Problem;
@@ -11,6 +12,7 @@ import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.namespace.NamespaceKind;
 import dev.jcr.parasite.namespace.Namespaces;
 import dev.jcr.parasite.namespace.PidNumbers;
+import dev.jcr.parasite.procfs.Anchor;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.procfs.ProcStatus;
 import java.io.IOException;
@@ -56,23 +58,19 @@ final class Preflight {
             Outcome.UNSUPPORTED,
             "cannot dump process %d (%s): it is a kernel thread".formatted(pid, status.name()));
       }
-      if (status.state() == 'Z' && proc.tasks().size() > 1) {
-        throw new CheckpointException(
-            Outcome.UNSUPPORTED,
-            "cannot dump process %d (%s): its leader thread has ended while others go on, not supported yet"
-                .formatted(pid, status.name()));
-      }
-      if (status.state() == 'Z' || status.state() == 'X') {
+      Anchor process = Anchor.of(pid);
+      if (!process.leaderEnded() && (status.state() == 'Z' || status.state() == 'X')) {
         throw new CheckpointException(
             Outcome.TARGET_LOST,
             "cannot dump process %d (%s): it is a zombie; its parent %d has not waited for it"
                 .formatted(pid, status.name(), status.ppid()));
       }
-      if (status.tracerPid() != 0) {
+      int tracer = process.proc().status().tracerPid();
+      if (tracer != 0) {
         throw new CheckpointException(
             Outcome.FAILED,
             "cannot dump process %d (%s): it is traced by process %d (%s); detach that first"
-                .formatted(pid, status.name(), status.tracerPid(), nameOf(status.tracerPid())));
+                .formatted(pid, status.name(), tracer, nameOf(tracer)));
       }
     } catch (IOException e) {
       throw lost(pid, e);
@@ -118,11 +116,11 @@ final class Preflight {
         Outcome.FAILED, "cannot dump process " + pid + ": " + e.getMessage(), e);
   }
 
-  /// Whether its leader is past the point of no return: descriptors and memory go before the entry
-  /// in /proc does, and what is read of them in between fails in many ways.
+  /// Whether it is past the point of no return: descriptors and memory go before the entry in /proc
+  /// does, and what is read of them in between fails in many ways.
   private static boolean isEnding(int pid) {
     try {
-      return (Proc.of(pid).stat().flags() & PF_EXITING) != 0;
+      return (Anchor.of(pid).proc().stat().flags() & PF_EXITING) != 0;
     } catch (IOException _) {
       return true;
     }
@@ -131,10 +129,12 @@ final class Preflight {
   /// State outside memory and descriptors that cannot be carried over, all of it.
   static List<Problem> problems(int pid) throws CheckpointException {
     List<Problem> problems = new ArrayList<>();
-    Proc proc = Proc.of(pid);
     try {
+      Anchor process = Anchor.of(pid);
+      Proc proc = process.proc();
+      problems.addAll(EndedLeader.problems(process, proc.status().state() == 'T'));
       children(proc, problems);
-      namespaces(proc, problems);
+      namespaces(process, problems);
       clocks(proc, problems);
       if (problems.stream().anyMatch(problem -> problem.reason().equals(NO_PROC))) {
         // Nothing else can be looked at.
@@ -247,7 +247,8 @@ final class Preflight {
     }
   }
 
-  private static void namespaces(Proc proc, List<Problem> problems) throws IOException {
+  private static void namespaces(Anchor process, List<Problem> problems) throws IOException {
+    Proc proc = process.proc();
     String user = proc.link("ns/user");
     if (!user.equals(ownUserNamespace().orElse(user))) {
       problems.add(
@@ -258,8 +259,8 @@ final class Preflight {
               // Its capabilities say nothing in a pid namespace that it does not own.
               "run jcr inside it (nsenter); a restore needs a pid namespace of its own too"));
     }
-    mounts(proc, problems);
-    alone(proc, problems);
+    mounts(process, problems);
+    alone(process, problems);
     String pid = proc.link("ns/pid");
     if (!proc.link("ns/pid_for_children").equals(pid)) {
       problems.add(
@@ -271,6 +272,9 @@ final class Preflight {
     }
     Map<NamespaceKind, FileStat> leaders = NamespaceCollector.leaders(proc);
     for (int tid : proc.tasks()) {
+      if (tid == process.pid() && process.leaderEnded()) {
+        continue; // it is in none
+      }
       try {
         NamespaceCollector.alone(leaders, proc, tid).ifPresent(problems::add);
       } catch (SyscallException e) {
@@ -280,9 +284,9 @@ final class Preflight {
   }
 
   /// With the PID 1 of a pid namespace everybody in it ends, and nobody enters it any more.
-  private static void alone(Proc proc, List<Problem> problems) throws IOException {
-    int pid = proc.stat().pid();
-    PidNumbers numbers = PidNumbers.of(proc);
+  private static void alone(Anchor process, List<Problem> problems) throws IOException {
+    int pid = process.pid();
+    PidNumbers numbers = PidNumbers.of(process.proc());
     if (!numbers.isNested() || numbers.of(pid) != 1) {
       return;
     }
@@ -315,13 +319,13 @@ final class Preflight {
   }
 
   /// jcr looks at files in there, and `/proc` is how.
-  private static void mounts(Proc proc, List<Problem> problems) throws IOException {
-    try (Namespaces namespaces = Namespaces.of(proc.stat().pid())) {
+  private static void mounts(Anchor process, List<Problem> problems) throws IOException {
+    try (Namespaces namespaces = Namespaces.of(process.tid())) {
       if (!namespaces.hasProc()) {
         problems.add(
             new Problem(
                 "namespace",
-                "mnt namespace " + proc.link("ns/mnt"),
+                "mnt namespace " + process.proc().link("ns/mnt"),
                 NO_PROC,
                 "run jcr inside it (nsenter)"));
       }
@@ -330,13 +334,8 @@ final class Preflight {
 
   private static void thread(Proc proc, int tid, List<Problem> problems) throws IOException {
     ProcStatus status = proc.status(tid);
-    if (status.state() == 'Z' && tid == status.tgid()) {
-      problems.add(
-          new Problem(
-              "thread",
-              "leader thread " + tid,
-              "it has ended while other threads go on",
-              "not supported yet"));
+    if (status.state() == 'Z') {
+      return; // it has ended, and its filters with it
     }
     if (status.seccomp() != 0) {
       ProcStatus own = Proc.at("/proc/self").status();

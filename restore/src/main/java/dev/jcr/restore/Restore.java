@@ -106,6 +106,13 @@ public final class Restore {
             remote == null
                 ? lazy(options, state, image)
                 : LazyRanges.remote(state, image.pagemap());
+        if (lazy.bytes() > 0 && state.getThreads(0).hasEnded()) {
+          throw new CheckpointException(
+              Outcome.UNSUPPORTED,
+              "cannot restore %s on demand: its leader thread has ended while others go on; restore it"
+                      .formatted(options.directory())
+                  + " without --lazy-pages");
+        }
         RestorePlan.Steps steps =
             vdso.applied(RestorePlan.of(state, image.pagemap(), changed, lazy, clocks));
         Staging.Session<RestoredProcess> work =

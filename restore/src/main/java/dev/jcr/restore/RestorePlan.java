@@ -203,14 +203,22 @@ final class RestorePlan {
       (sleep(thread).isHeldByKernel(arch, stopped) ? asleep : awake).add(thread);
     }
     // The leader last: it unmaps the pages that the others need.
-    asleep.add(threads.getFirst());
+    Thread leader = threads.getFirst();
+    if (!leader.hasEnded()) {
+      asleep.add(leader);
+    }
     if (!awake.isEmpty()) {
       finish.add(new RestoreStep.LoadRegisters(awake));
     }
     List<RestoreStep> last = new ArrayList<>();
     addFiles(last, files.timers());
     last.add(new RestoreStep.SetTimers(state.getTimers()));
-    last.add(new RestoreStep.LoadRegisters(asleep));
+    if (!asleep.isEmpty()) {
+      last.add(new RestoreStep.LoadRegisters(asleep));
+    }
+    if (leader.hasEnded()) {
+      last.add(new RestoreStep.EndLeader(leader));
+    }
     return new Steps(create, build, finish, last);
   }
 

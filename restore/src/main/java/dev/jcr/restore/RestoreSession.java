@@ -25,6 +25,7 @@ import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.linux.Userfault;
 import dev.jcr.parasite.namespace.Namespaces;
+import dev.jcr.parasite.procfs.Anchor;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.ptrace.Tracee;
 import dev.jcr.parasite.remote.AmxState;
@@ -51,6 +52,7 @@ import dev.jcr.restore.process.TaskMaker;
 import dev.jcr.restore.process.TimeNamespace;
 import dev.jcr.restore.process.TimerSetter;
 import dev.jcr.restore.process.Zombies;
+import dev.jcr.restore.threads.LeaderEnd;
 import dev.jcr.restore.threads.RegisterLoader;
 import dev.jcr.restore.threads.ThreadBuilder;
 import java.io.IOException;
@@ -101,6 +103,7 @@ final class RestoreSession implements AutoCloseable {
   private long bootstrap;
   private int bootstrapSize;
   private @Nullable OwnedProcess process;
+  private @Nullable ProcessMemory living;
   private @Nullable ThreadBuilder threadBuilder;
   private @Nullable AddressSpace space;
   private @Nullable FileExecutor files;
@@ -351,6 +354,13 @@ final class RestoreSession implements AutoCloseable {
       }
       case RestoreStep.SetTimers(var timers) -> TimerSetter.set(process(), timers);
       case RestoreStep.LoadRegisters(var all) -> loadRegisters(all);
+      case RestoreStep.EndLeader(var leader) -> {
+        LeaderEnd.make(leader, process(), machine, bootstrap, bootstrapSize);
+        threads.remove(leader.getTid());
+        // By the leader's id it is not reached any more.
+        int other = List.copyOf(threads.values()).getLast().tid();
+        living = ProcessMemory.open(new Anchor(process().tid(), other));
+      }
       case RestoreStep.ProvePages _ -> {
         PageFiller filler = new PageFiller(image.pages(), process().memory());
         filler.verify(missing(filler), state.getMemory().getVmasList());
@@ -671,8 +681,9 @@ final class RestoreSession implements AutoCloseable {
       inside.require("lock new mappings", Syscall.MLOCKALL, lockFuture);
     }
     inside.require("set umask", Syscall.UMASK, identity.getUmask());
-    inside.require(
-        "set personality", Syscall.PERSONALITY, Integer.toUnsignedLong(identity.getPersonality()));
+    for (OwnedProcess task : state.getThreads(0).hasEnded() ? threads.values() : List.of(inside)) {
+      setOwn(task, identity);
+    }
     write("oom_score_adj", Integer.toString(identity.getOomScoreAdj()));
     autogroup(identity);
     write("coredump_filter", "0x" + Integer.toHexString(identity.getCoredumpFilter()));
@@ -681,7 +692,6 @@ final class RestoreSession implements AutoCloseable {
     if (lazy.bytes() == 0) {
       prctl(identity.getThpDisable(), -1, Prctl.SET_THP_DISABLE, "THP disable");
     }
-    prctl(identity.getIoFlusher() ? 1 : 0, 0, Prctl.SET_IO_FLUSHER, "I/O flusher");
     prctl(identity.getMemoryMerge() ? 1 : 0, 0, Prctl.SET_MEMORY_MERGE, "memory merge");
     prctl(identity.getMemoryDenyWriteExecute(), 0, Prctl.SET_MDWE, "memory deny write execute");
     for (int command = 2; command <= 8; command += 2) {
@@ -689,21 +699,6 @@ final class RestoreSession implements AutoCloseable {
       if ((identity.getMembarrierRegistrations() >>> command & 1) != 0) {
         inside.require("register for membarrier", Syscall.MEMBARRIER, 1L << command, 0, 0);
       }
-    }
-    if (identity.getTimestampCounterMode() > 1) {
-      inside.require(
-          "set the TSC mode", Syscall.PRCTL, Prctl.SET_TSC, identity.getTimestampCounterMode());
-    }
-    if (identity.getMachineCheckKill() != 2) {
-      // PR_MCE_KILL_SET 1; PR_MCE_KILL_DEFAULT is 2.
-      inside.require(
-          "set machine check kill",
-          Syscall.PRCTL,
-          Prctl.MCE_KILL,
-          1,
-          identity.getMachineCheckKill(),
-          0,
-          0);
     }
     Batch batch = inside.batch();
     for (ResourceLimit limit : identity.getLimitsList()) {
@@ -723,6 +718,31 @@ final class RestoreSession implements AutoCloseable {
           0);
     }
     inside.run(batch);
+  }
+
+  /// What each task has for itself and the image has once: of the leader, or, where that has ended,
+  /// of one of the others.
+  private static void setOwn(OwnedProcess task, Identity identity) throws CheckpointException {
+    task.require(
+        "set personality", Syscall.PERSONALITY, Integer.toUnsignedLong(identity.getPersonality()));
+    if (identity.getIoFlusher()) {
+      task.require("set I/O flusher", Syscall.PRCTL, Prctl.SET_IO_FLUSHER, 1, 0, 0, 0);
+    }
+    if (identity.getTimestampCounterMode() > 1) {
+      task.require(
+          "set the TSC mode", Syscall.PRCTL, Prctl.SET_TSC, identity.getTimestampCounterMode());
+    }
+    if (identity.getMachineCheckKill() != 2) {
+      // PR_MCE_KILL_SET 1; PR_MCE_KILL_DEFAULT is 2.
+      task.require(
+          "set machine check kill",
+          Syscall.PRCTL,
+          Prctl.MCE_KILL,
+          1,
+          identity.getMachineCheckKill(),
+          0,
+          0);
+    }
   }
 
   /// A session of the process's own has a new group of its own, sched(7).
@@ -894,7 +914,7 @@ final class RestoreSession implements AutoCloseable {
     if (stopped && stoppedBy == 0) {
       Kernel.raw(Syscall.KILL, process().tid(), SIGSTOP);
     }
-    SleepResumer sleeps = new SleepResumer(machine, process().memory());
+    SleepResumer sleeps = new SleepResumer(machine, living == null ? process().memory() : living);
     for (String left : keep()) {
       notes.add("file " + left + " is one that the process alone should have; remove it");
     }
@@ -902,6 +922,9 @@ final class RestoreSession implements AutoCloseable {
     // Threads whose timeout stands in memory for a moment go first, while the others are stopped;
     // a stopped process does not reach its call.
     for (Thread thread : state.getThreadsList()) {
+      if (thread.hasEnded()) {
+        continue;
+      }
       if (!stopped && stoppedBy == 0 && sleep(thread).timed(machine.arch()).isPresent()) {
         sleeps.release(inside(thread.getTid()).tracee(), sleep(thread));
         threads.remove(thread.getTid());
@@ -940,6 +963,10 @@ final class RestoreSession implements AutoCloseable {
     }
     if (!done && server != null) {
       server.close();
+    }
+    if (living != null) {
+      living.close();
+      living = null;
     }
     if (process != null) {
       process.memory().close();

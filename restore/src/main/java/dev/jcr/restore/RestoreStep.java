@@ -301,8 +301,18 @@ public sealed interface RestoreStep {
     }
   }
 
-  /// Final registers of some threads, read back and compared; sleeps go on. With the leader, which
-  /// is the last, the bootstrap pages go.
+  /// The leader ends while the others are stopped, and with it the bootstrap pages go; a zombie
+  /// with its status is left, as it was.
+  record EndLeader(Thread leader) implements RestoreStep {
+    @Override
+    public String describe() {
+      return "end leader thread %d with status 0x%x"
+          .formatted(leader.getTid(), leader.getEnded().getStatus());
+    }
+  }
+
+  /// Final registers of some threads, read back and compared; sleeps go on. With a leader that goes
+  /// on, which is the last, the bootstrap pages go.
   record LoadRegisters(List<Thread> threads) implements RestoreStep {
     public LoadRegisters {
       threads = List.copyOf(threads);

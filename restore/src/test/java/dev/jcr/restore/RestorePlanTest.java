@@ -11,6 +11,7 @@ import dev.jcr.image.v1.BlockedCall;
 import dev.jcr.image.v1.CharacterDevice;
 import dev.jcr.image.v1.Description;
 import dev.jcr.image.v1.Descriptor;
+import dev.jcr.image.v1.Ended;
 import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.FileLock;
 import dev.jcr.image.v1.Files;
@@ -316,6 +317,21 @@ class RestorePlanTest {
   }
 
   /// Only where a page goes into a mapping that is not writable.
+  @Test
+  void aLeaderEndsLast() throws CheckpointException {
+    ProcessState state =
+        state().toBuilder()
+            .clearThreads()
+            .addThreads(
+                Thread.newBuilder().setTid(42).setEnded(Ended.newBuilder().setStatus(0x700)))
+            .addThreads(Thread.newBuilder().setTid(43))
+            .build();
+    List<String> lines = lines(state, Pagemap.getDefaultInstance());
+    assertThat(lines)
+        .endsWith("registers of 1 threads", "0 timers", "end leader thread 42 with status 0x700");
+    assertThat(lines).filteredOn(line -> line.startsWith("registers")).hasSize(1);
+  }
+
   @Test
   void mappingsAreWritableFirstWherePagesGoIn() throws CheckpointException {
     Vma readOnly = anonymous(0x10000, 0x12000).setProtection(1).build();

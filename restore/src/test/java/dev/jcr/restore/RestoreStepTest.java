@@ -3,6 +3,7 @@ package dev.jcr.restore;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.google.protobuf.ByteString;
+import dev.jcr.image.v1.Ended;
 import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.Files;
 import dev.jcr.image.v1.Identity;
@@ -132,6 +133,13 @@ class RestoreStepTest {
             "2 timers"),
         Arguments.of(
             new RestoreStep.LoadRegisters(List.of(thread, thread)), "registers of 2 threads"),
+        Arguments.of(
+            new RestoreStep.EndLeader(
+                Thread.newBuilder()
+                    .setTid(42)
+                    .setEnded(Ended.newBuilder().setStatus(0x700))
+                    .build()),
+            "end leader thread 42 with status 0x700"),
         Arguments.of(new RestoreStep.ProvePages(), "read back and compare the pages"),
         Arguments.of(new RestoreStep.RegisterRseq(List.of(thread, withRseq)), "rseq of 1 threads"),
         Arguments.of(

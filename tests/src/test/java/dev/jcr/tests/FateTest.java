@@ -97,6 +97,27 @@ class FateTest {
     }
   }
 
+  /// wait(2) tells of the process when its last thread has ended, not of its leader's end.
+  @Test
+  void foregroundEndsAsTheLastThreadEnds() throws Exception {
+    try (Target target = Target.start("leaderless", "exit")) {
+      Path image = target.image("1");
+      Jcr.dump(target.pid(), image).expectExit(0);
+      target.awaitGone();
+      Process jcr =
+          Jcr.command("restore", image.toString())
+              .start(target.folder().resolve("jcr.out"), target.folder().resolve("jcr.err"));
+      for (int i = 0; i < 2000 && !target.read("jcr.err").contains("restored"); i++) {
+        Target.nap(5);
+      }
+      target.expectRunning();
+      assertThat(jcr.isAlive()).isTrue();
+      target.expectPass();
+      assertThat(jcr.waitFor(20, TimeUnit.SECONDS)).isTrue();
+      assertThat(jcr.exitValue()).isEqualTo(23);
+    }
+  }
+
   @Test
   void threadIdIsRefused() {
     try (Target target = Target.start("threads", "2")) {

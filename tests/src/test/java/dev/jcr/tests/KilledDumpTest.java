@@ -25,14 +25,21 @@ class KilledDumpTest {
   @Timeout(600)
   @Test
   void twentyDumpsKilled() throws Exception {
-    killed(20, System.nanoTime());
+    killed(20, System.nanoTime(), "threads", "20");
+  }
+
+  @Tag("robustness")
+  @Timeout(600)
+  @Test
+  void tenDumpsWithoutALeaderThreadKilled() throws Exception {
+    killed(10, System.nanoTime(), "leaderless");
   }
 
   @Tag("soak")
   @Timeout(3600)
   @Test
   void twoHundredDumpsKilled() throws Exception {
-    killed(200, System.nanoTime());
+    killed(200, System.nanoTime(), "threads", "20");
   }
 
   /// In the freeze, where injected calls run in many threads at the same time.
@@ -69,20 +76,21 @@ class KilledDumpTest {
     assertThat(inTheFreeze).as("seed " + seed).isPositive();
   }
 
-  private static void killed(int rounds, long seed) throws Exception {
+  private static void killed(int rounds, long seed, String program, String... arguments)
+      throws Exception {
     RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(seed);
     int beforePublishing = 0;
     int wholeImages = 0;
     int gone = 0;
     long duration;
-    try (Target target = Target.start("threads", "20")) {
+    try (Target target = Target.start(program, arguments)) {
       duration = Jcr.dump(target.pid(), target.image("first"), "-R").expectExit(0).wall().toNanos();
       target.expectPass();
     }
     for (int round = 0; round < rounds; round++) {
       // Every second dump would end the target: if it got that far, the image must be whole.
       boolean leaveRunning = round % 2 == 0;
-      try (Target target = Target.start("threads", "20")) {
+      try (Target target = Target.start(program, arguments)) {
         Path image = target.image("killed");
         long after = random.nextLong(duration * 11 / 10);
         killOne(target, image, leaveRunning, after);

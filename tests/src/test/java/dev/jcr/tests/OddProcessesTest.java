@@ -77,13 +77,41 @@ class OddProcessesTest {
     }
   }
 
+  /// Then the kernel shows the signal where the status of the leader was.
   @Test
-  void withoutItsLeaderThread() {
-    try (Target target = Target.start("family", "leaderless")) {
-      expectRefused(
-          target,
-          "cannot dump process %d (family): its leader thread has ended while others go on, not supported yet"
-              .formatted(target.pid()));
+  void stoppedWithoutItsLeaderThread() {
+    try (Target target = Target.start("leaderless")) {
+      target.kill("STOP");
+      expectStopped(target);
+      Command.Result result = Jcr.dump(target.pid(), target.image("1")).expectExit(3);
+      assertThat(result.err())
+          .isEqualTo(
+              ("jcr: cannot dump process %1$d: leader thread %1$d: it has ended while others go on, and"
+                      + " its exit status does not show while the process is stopped; let the"
+                      + " process go on (SIGCONT)\n")
+                  .formatted(target.pid()));
+      assertThat(Files.exists(target.image("1"))).isFalse();
+      target.kill("CONT");
+      target.expectPass();
+    }
+  }
+
+  @Test
+  void inRoundsWithoutItsLeaderThread() {
+    try (Target target = Target.start("leaderless")) {
+      Jcr.run("pre-dump", Long.toString(target.pid()), "-D", target.image("0").toString())
+          .expectExit(0);
+      Path image = target.image("1");
+      Jcr.dump(target.pid(), image, "--prev-images-dir", "../image-0").expectExit(0);
+      target.awaitGone();
+      assertThat(Jcr.restore(image, "--lazy-pages").expectExit(3).err())
+          .isEqualTo(
+              ("jcr: cannot restore %s on demand: its leader thread has ended while others go on;"
+                      + " restore it without --lazy-pages\n")
+                  .formatted(image));
+      Jcr.restore(image).expectExit(0);
+      target.expectRunning();
+      target.expectPass();
     }
   }
 

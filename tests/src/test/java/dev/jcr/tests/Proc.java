@@ -27,14 +27,31 @@ record Proc(long pid) {
     return Long.parseLong(status().getOrDefault("PPid", "0"));
   }
 
-  /// One of R S D T t Z X, or X when the process is gone.
+  /// One of R S D T t Z X, or X when the process is gone. Of one whose first thread has ended, that
+  /// of another.
   char state() {
-    String stat = read("stat");
+    return state(sharing().read("stat"));
+  }
+
+  private static char state(String stat) {
     return stat.isEmpty() ? 'X' : stat.charAt(stat.lastIndexOf(')') + 2);
   }
 
+  /// Where what all threads share is to be seen: memory, descriptors, folders. The first thread
+  /// shows nothing of it when it has ended while others go on.
+  Proc sharing() {
+    if (state(read("stat")) == 'Z') {
+      for (String tid : threads()) {
+        if (state(read("task/" + tid + "/stat")) != 'Z') {
+          return new Proc(Long.parseLong(tid));
+        }
+      }
+    }
+    return this;
+  }
+
   long tracer() {
-    String tracer = status().getOrDefault("TracerPid", "0");
+    String tracer = sharing().status().getOrDefault("TracerPid", "0");
     return Long.parseLong(tracer);
   }
 
@@ -106,6 +123,10 @@ record Proc(long pid) {
 
   /// Whether it is a program of the tests that runs in this folder; guards against a reused pid.
   boolean belongsTo(Path folder) {
+    return sharing().isIn(folder);
+  }
+
+  private boolean isIn(Path folder) {
     return link("cwd").startsWith(folder.toString())
         || read("cmdline").contains(folder.toString())
         || read("environ").contains(folder.toString())

@@ -184,7 +184,7 @@ enum ResourceKind {
       "syscall user dispatch that is in the way of jcr's calls",
       "syscall user dispatch gives its system calls to a handler of its own"),
   WITHOUT_LEADER(
-      "threads", "a process whose leader thread has ended", "its leader thread has ended"),
+      "threads", "a process whose leader thread has ended", "leaderless", "leaderless status"),
   SCHEDULING("threads", "scheduling, affinity, I/O priority", "zoo id_fifo", "zoo id_ioprio"),
   SIGNALS("signals", "actions, masks, pending signals", "signals", "zoo sig_queue"),
   SIGTRAP(

@@ -113,6 +113,8 @@ class TargetProgramsTest {
         Case.of("torture_regs", "futex").toldBy("USR1"),
         Case.of("torture_regs", "poll").toldBy("USR1"),
         Case.of("threads"),
+        Case.of("leaderless"),
+        Case.of("leaderless", "status"),
         Case.of("signals"),
         Case.of("in_handler"),
         // Signals of its timers wait for a moment.

@@ -78,7 +78,8 @@ final class VisibleState {
     return state;
   }
 
-  private void collect(Proc proc) {
+  private void collect(Proc process) {
+    Proc proc = process.sharing();
     for (String file :
         List.of(
             "limits",
@@ -104,7 +105,7 @@ final class VisibleState {
       put("fd " + fd, rename(proc.link("fd/" + fd)));
       descriptor(proc, fd);
     }
-    for (String tid : proc.threads()) {
+    for (String tid : process.threads()) {
       String task = "task/" + tid + "/";
       put(task + "comm", proc.read(task + "comm"));
       for (Map.Entry<String, String> field : proc.fields(task + "status").entrySet()) {

@@ -8,6 +8,7 @@ import dev.jcr.dump.DumpOptions;
 import dev.jcr.dump.DumpReport;
 import dev.jcr.dump.MemoryRounds;
 import dev.jcr.dump.Outline;
+import dev.jcr.dump.threads.EndedLeader;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.CheckpointException.Problem;
@@ -22,6 +23,7 @@ import dev.jcr.image.v1.Statistics;
 import dev.jcr.parasite.host.HostFacts;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.procfs.Anchor;
 import dev.jcr.parasite.procfs.Proc;
 import java.io.FilterOutputStream;
 import java.io.IOException;
@@ -153,6 +155,7 @@ public final class Source {
       throws CheckpointException {
     int pid = options.pid();
     List<Problem> problems = Dump.preflight(pid, options.losses().policy());
+    problems.addAll(immovable(pid));
     if (!problems.isEmpty()) {
       throw new CheckpointException(
           Outcome.UNSUPPORTED,
@@ -281,6 +284,15 @@ public final class Source {
         "cannot finish migration %s of process %d: %s; it is decided that it lives at the destination, where it waits for the rest of its memory, which is in the stopped process %d here: do not end that one: jcr migrate --recover"
             .formatted(id, pid, e.getMessage(), pid),
         e);
+  }
+
+  private static List<Problem> immovable(int pid) throws CheckpointException {
+    try {
+      return EndedLeader.immovable(Anchor.of(pid));
+    } catch (IOException e) {
+      throw new CheckpointException(
+          Outcome.TARGET_LOST, "cannot migrate process " + pid + ": it ended meanwhile", e);
+    }
   }
 
   /// Everything resident, twice: rounds repeat pages.

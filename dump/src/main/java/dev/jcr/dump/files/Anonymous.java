@@ -186,6 +186,6 @@ final class Anonymous {
 
   private static boolean watches(
       Scene scene, OpenFile epoll, OpenFile file, int number, int index) {
-    return FdCalls.epollWatches(scene.pid(), file.fd(), epoll.fd(), number, index);
+    return FdCalls.epollWatches(scene.anchor().tid(), file.fd(), epoll.fd(), number, index);
   }
 }

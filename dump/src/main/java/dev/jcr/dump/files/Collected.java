@@ -12,14 +12,14 @@ import dev.jcr.image.v1.Terminal;
 import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.FileStat;
 import dev.jcr.parasite.namespace.Namespaces;
-import dev.jcr.parasite.procfs.Proc;
+import dev.jcr.parasite.procfs.Anchor;
 import java.io.IOException;
 import java.util.List;
 
 /// The descriptor column of a frozen process. Mappings of memory without a file are led to its
 /// objects with [#objectFor]; contents are read through [#content] until it is closed.
 public final class Collected implements AutoCloseable {
-  private final int pid;
+  private final Anchor process;
   private final Namespaces namespaces;
   private final List<Descriptor> descriptors;
   private final List<Description> descriptions;
@@ -29,7 +29,7 @@ public final class Collected implements AutoCloseable {
   private final List<Loss> losses;
 
   Collected(
-      int pid,
+      Anchor process,
       Namespaces namespaces,
       List<Descriptor> descriptors,
       List<Description> descriptions,
@@ -37,7 +37,7 @@ public final class Collected implements AutoCloseable {
       SharedObjects objects,
       String connectionLock,
       List<Loss> losses) {
-    this.pid = pid;
+    this.process = process;
     this.namespaces = namespaces;
     this.descriptors = descriptors;
     this.descriptions = descriptions;
@@ -65,20 +65,20 @@ public final class Collected implements AutoCloseable {
     if (SecretMemory.isSecret(path)) {
       // Nobody can open it.
       try {
-        return objects.of(-1, FileStat.of(Proc.of(pid).path(file)), path);
+        return objects.of(-1, FileStat.of(process.proc().path(file)), path);
       } catch (Refusal e) {
         throw refused(start, end, e);
       } catch (IOException e) {
-        throw OpenFileTable.failure(pid, e);
+        throw OpenFileTable.failure(process.pid(), e);
       }
     }
     try (Namespaces.Visit _ = namespaces.enter();
-        Fd fd = Fd.open(Proc.of(pid).path(file), Fd.O_RDONLY, 0)) {
+        Fd fd = Fd.open(process.proc().path(file), Fd.O_RDONLY, 0)) {
       return objects.of(fd.number(), FileStat.of(fd.number()), path);
     } catch (Refusal e) {
       throw refused(start, end, e);
     } catch (IOException e) {
-      throw OpenFileTable.failure(pid, e);
+      throw OpenFileTable.failure(process.pid(), e);
     }
   }
 

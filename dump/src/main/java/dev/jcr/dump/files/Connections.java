@@ -11,6 +11,7 @@ import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Sockets;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
+import dev.jcr.parasite.procfs.Anchor;
 import dev.jcr.parasite.tcp.ConnectionLock;
 import dev.jcr.parasite.tcp.ConnectionReader;
 import dev.jcr.parasite.tcp.Endpoints;
@@ -34,35 +35,37 @@ final class Connections implements AutoCloseable {
   private static final Set<Integer> UNABLE =
       Set.of(Errno.EPROTONOSUPPORT, Errno.EOPNOTSUPP, Errno.ENOENT, Errno.EINVAL);
 
-  private final int pid;
+  private final Anchor process;
   private final ConnectionReader reader;
   private final String name;
   private final List<Fd> sockets = new ArrayList<>();
   private @Nullable ConnectionLock lock;
   private boolean lockable = true;
 
-  private Connections(int pid, ConnectionReader reader, String name) {
-    this.pid = pid;
+  private Connections(Anchor process, ConnectionReader reader, String name) {
+    this.process = process;
     this.reader = reader;
     this.name = name;
   }
 
   /// Before the freeze: starts what reads, and does all of it once with a connection of jcr's own,
   /// so that everything is loaded.
-  static Connections prepare(int pid) throws CheckpointException, IOException {
+  static Connections prepare(Anchor process) throws CheckpointException, IOException {
     warmUp();
-    String name = ConnectionLock.prefix(pid) + "%016x".formatted(new SecureRandom().nextLong());
-    return new Connections(pid, ConnectionReader.start(pid), name);
+    String name =
+        ConnectionLock.prefix(process.pid()) + "%016x".formatted(new SecureRandom().nextLong());
+    return new Connections(process, ConnectionReader.start(process), name);
   }
 
   /// Failures do not matter: the real one will meet them, or not.
   private static void warmUp() {
-    int self = (int) ProcessHandle.current().pid();
+    Anchor self = Anchor.ofLiving((int) ProcessHandle.current().pid());
     try (Fd listener = socket();
         Fd client = socket();
         Arena arena = Arena.ofConfined();
         Connections connections =
-            new Connections(self, ConnectionReader.start(self), "jcr-%d-warm-up".formatted(self))) {
+            new Connections(
+                self, ConnectionReader.start(self), "jcr-%d-warm-up".formatted(self.pid()))) {
       byte[] loopback = new byte[SOCKADDR_IN_SIZE];
       loopback[0] = Sockets.AF_INET;
       loopback[4] = 127;
@@ -104,7 +107,7 @@ final class Connections implements AutoCloseable {
                     Kernel.call(
                         "duplicate fd " + file.fd(), Syscall.FCNTL, fd, Fcntl.F_DUPFD_CLOEXEC, 0));
         sockets.add(copy);
-        Optional<byte[]> peer = InetSockets.peer(pid, file, ConnectionReader.state(fd));
+        Optional<byte[]> peer = InetSockets.peer(process, file, ConnectionReader.state(fd));
         if (peer.isPresent()) {
           ends.add(Endpoints.of(FdCalls.socketName(fd), peer.get()));
         }

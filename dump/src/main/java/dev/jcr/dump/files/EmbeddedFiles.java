@@ -14,6 +14,7 @@ import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.FileStat;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.namespace.Namespaces;
+import dev.jcr.parasite.procfs.Anchor;
 import dev.jcr.parasite.procfs.MapsEntry;
 import dev.jcr.parasite.procfs.Proc;
 import java.io.IOException;
@@ -45,8 +46,10 @@ public final class EmbeddedFiles implements AutoCloseable {
       return List.of();
     }
     Set<String> seen = new LinkedHashSet<>();
-    Proc proc = Proc.of(pid);
+    Anchor process;
     try {
+      process = Anchor.of(pid);
+      Proc proc = process.proc();
       for (MapsEntry entry : proc.maps()) {
         seen.add(entry.path());
       }
@@ -65,7 +68,7 @@ public final class EmbeddedFiles implements AutoCloseable {
               .formatted(missing.getFirst(), pid));
     }
     List<Problem> problems = new ArrayList<>();
-    try (Namespaces namespaces = Namespaces.of(pid);
+    try (Namespaces namespaces = Namespaces.of(process.tid());
         Namespaces.Visit _ = namespaces.enter();
         EmbeddedFiles found = new EmbeddedFiles()) {
       // What was removed or replaced is in the image anyway, or refused.

@@ -13,6 +13,7 @@ import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.FdCalls;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.namespace.Namespaces;
+import dev.jcr.parasite.procfs.Anchor;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -28,6 +29,7 @@ public final class FileCollector implements AutoCloseable {
   private static final int LOOKS = 2;
 
   private final int pid;
+  private final Anchor process;
   private final Fd pidFd;
   private final LinkPolicy policy;
   private final Namespaces namespaces;
@@ -40,8 +42,9 @@ public final class FileCollector implements AutoCloseable {
     this.pid = pid;
     this.policy = policy;
     try {
-      this.namespaces = Namespaces.of(pid);
-      this.pidFd = Fd.ofProcess(pid);
+      this.process = Anchor.of(pid);
+      this.namespaces = Namespaces.of(process.tid());
+      this.pidFd = process.pidFd();
     } catch (IOException e) {
       throw OpenFileTable.failure(pid, e);
     }
@@ -71,10 +74,10 @@ public final class FileCollector implements AutoCloseable {
   private List<Problem> look() throws CheckpointException {
     List<Problem> problems = new ArrayList<>();
     try (Namespaces.Visit _ = namespaces.enter();
-        OpenFileTable table = OpenFileTable.read(pid, pidFd);
+        OpenFileTable table = OpenFileTable.read(process, pidFd);
         SharedObjects objects = new SharedObjects()) {
       outside = Outside.look(pid, table.files());
-      describe(Scene.running(pid, table, outside, objects, policy), problems);
+      describe(Scene.running(process, table, outside, objects, policy), problems);
     } catch (IOException e) {
       throw OpenFileTable.failure(pid, e);
     }
@@ -86,9 +89,10 @@ public final class FileCollector implements AutoCloseable {
   /// What comes and goes meanwhile is left out; what cannot be carried over [#preflight] tells.
   public Files outline() throws CheckpointException {
     try (Namespaces.Visit _ = namespaces.enter();
-        OpenFileTable table = OpenFileTable.read(pid, pidFd);
+        OpenFileTable table = OpenFileTable.read(process, pidFd);
         SharedObjects objects = new SharedObjects()) {
-      Scene scene = Scene.running(pid, table, Outside.look(pid, table.files()), objects, policy);
+      Scene scene =
+          Scene.running(process, table, Outside.look(pid, table.files()), objects, policy);
       return Files.newBuilder()
           .addAllDescriptors(table.descriptors())
           .addAllDescriptions(describe(scene, new ArrayList<>()))
@@ -105,9 +109,9 @@ public final class FileCollector implements AutoCloseable {
     if (policy.tcp() != ConnectionPolicy.KEEP || connections != null) {
       return;
     }
-    try (OpenFileTable table = OpenFileTable.read(pid, pidFd)) {
+    try (OpenFileTable table = OpenFileTable.read(process, pidFd)) {
       if (!InetSockets.connected(table.files()).isEmpty()) {
-        connections = Connections.prepare(pid);
+        connections = Connections.prepare(process);
       }
     } catch (IOException e) {
       throw OpenFileTable.failure(pid, e);
@@ -140,7 +144,7 @@ public final class FileCollector implements AutoCloseable {
     }
     if (connections == null) {
       // Made between the look and the freeze.
-      connections = Connections.prepare(pid);
+      connections = Connections.prepare(process);
     }
     return connections.lock(connected).orElse("");
   }
@@ -154,7 +158,7 @@ public final class FileCollector implements AutoCloseable {
     SharedObjects objects = new SharedObjects(secrets);
     boolean done = false;
     try (Namespaces.Visit _ = namespaces.enter();
-        OpenFileTable table = OpenFileTable.read(pid, pidFd)) {
+        OpenFileTable table = OpenFileTable.read(process, pidFd)) {
       List<Problem> problems = new ArrayList<>();
       try {
         table.addPassing();
@@ -166,7 +170,7 @@ public final class FileCollector implements AutoCloseable {
         known = Outside.look(pid, table.files());
       }
       String lock = lock(table);
-      Scene scene = Scene.frozen(pid, table, known, objects, stoppedAt, policy, connections);
+      Scene scene = Scene.frozen(process, table, known, objects, stoppedAt, policy, connections);
       if (losesEvents) {
         scene.loseEvents();
       }
@@ -192,7 +196,7 @@ public final class FileCollector implements AutoCloseable {
       List<Terminal> terminals = scene.terminals();
       Collected collected =
           new Collected(
-              pid,
+              process,
               namespaces,
               table.descriptors(),
               descriptions,

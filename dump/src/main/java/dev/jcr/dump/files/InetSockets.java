@@ -15,7 +15,7 @@ import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Sockets;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
-import dev.jcr.parasite.procfs.Proc;
+import dev.jcr.parasite.procfs.Anchor;
 import dev.jcr.parasite.tcp.ConnectionReader;
 import dev.jcr.parasite.tcp.TcpKeys;
 import dev.jcr.parasite.tcp.TcpTable;
@@ -263,13 +263,13 @@ final class InetSockets {
   }
 
   /// struct sockaddr of the other end.
-  static Optional<byte[]> peer(int pid, OpenFile file, int state) throws IOException {
+  static Optional<byte[]> peer(Anchor process, OpenFile file, int state) throws IOException {
     int fd = file.duplicate().number();
     if (state != Sockets.TCP_SYN_SENT) {
       return FdCalls.peerName(fd);
     }
     int family = FdCalls.socketInt(fd, Sockets.SOL_SOCKET, Sockets.SO_DOMAIN, 0);
-    return TcpTable.remote(Proc.of(pid), family, file.stat().inode());
+    return TcpTable.remote(process.proc(), family, file.stat().inode());
   }
 
   private static boolean connection(
@@ -280,7 +280,7 @@ final class InetSockets {
       int state,
       InetSocket.Builder socket)
       throws IOException, Refusal {
-    Optional<byte[]> peer = peer(scene.pid(), file, state);
+    Optional<byte[]> peer = peer(scene.anchor(), file, state);
     String what =
         "a connected TCP socket" + peer.map(name -> " (to " + text(name) + ")").orElse("");
     return switch (scene.policy().tcp()) {

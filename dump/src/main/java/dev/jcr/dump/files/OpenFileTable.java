@@ -10,6 +10,7 @@ import dev.jcr.parasite.linux.FdCalls;
 import dev.jcr.parasite.linux.FileStat;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
+import dev.jcr.parasite.procfs.Anchor;
 import dev.jcr.parasite.procfs.FdInfo;
 import dev.jcr.parasite.procfs.Proc;
 import java.io.IOException;
@@ -58,8 +59,8 @@ final class OpenFileTable implements AutoCloseable {
 
   /// Reads the table. Descriptors that are closed meanwhile, which only a running process can do,
   /// are left out.
-  static OpenFileTable read(int pid, Fd pidFd) throws CheckpointException {
-    Proc proc = Proc.of(pid);
+  static OpenFileTable read(Anchor process, Fd pidFd) throws CheckpointException {
+    Proc proc = process.proc();
     List<OpenFile> files = new ArrayList<>();
     try {
       Map<Integer, FdInfo> infos = new LinkedHashMap<>();
@@ -69,7 +70,7 @@ final class OpenFileTable implements AutoCloseable {
           infos.put(fd, FdInfo.parse(text.get()));
         }
       }
-      Map<Integer, List<Integer>> groups = group(pid, infos);
+      Map<Integer, List<Integer>> groups = group(process.tid(), infos);
       List<Descriptor> descriptors = new ArrayList<>();
       for (List<Integer> fds : groups.values()) {
         int fd = fds.getFirst();
@@ -100,7 +101,7 @@ final class OpenFileTable implements AutoCloseable {
       return new OpenFileTable(descriptors, files);
     } catch (IOException e) {
       files.forEach(file -> file.duplicate().close());
-      throw failure(pid, e);
+      throw failure(process.pid(), e);
     }
   }
 
@@ -181,21 +182,21 @@ final class OpenFileTable implements AutoCloseable {
 
   /// Descriptors by their lowest one. kcmp(2) is asked only about those that look alike, and orders
   /// these, so n look-alikes cost n log n questions.
-  private static Map<Integer, List<Integer>> group(int pid, Map<Integer, FdInfo> infos)
+  private static Map<Integer, List<Integer>> group(int tid, Map<Integer, FdInfo> infos)
       throws SyscallException {
     Map<Likeness, List<Integer>> alike = new LinkedHashMap<>();
     infos.forEach(
         (fd, info) -> alike.computeIfAbsent(Likeness.of(info), key -> new ArrayList<>()).add(fd));
     Map<Integer, List<Integer>> groups = new TreeMap<>();
     for (List<Integer> fds : alike.values()) {
-      for (List<Integer> same : fds.size() == 1 ? List.of(fds) : split(pid, fds)) {
+      for (List<Integer> same : fds.size() == 1 ? List.of(fds) : split(tid, fds)) {
         groups.put(same.getFirst(), same);
       }
     }
     return groups;
   }
 
-  private static List<List<Integer>> split(int pid, List<Integer> fds) throws SyscallException {
+  private static List<List<Integer>> split(int tid, List<Integer> fds) throws SyscallException {
     // One list per description, kept in kcmp's order; each descriptor finds its place by bisection.
     List<List<Integer>> ordered = new ArrayList<>();
     for (int fd : fds) {
@@ -207,12 +208,12 @@ final class OpenFileTable implements AutoCloseable {
         int other = ordered.get(middle).getFirst();
         int order;
         try {
-          order = FdCalls.compareFiles(pid, fd, pid, other);
+          order = FdCalls.compareFiles(tid, fd, tid, other);
         } catch (SyscallException e) {
           if (e.errno() != Errno.EBADF) {
             throw e;
           }
-          if (isOpen(pid, fd)) {
+          if (isOpen(tid, fd)) {
             ordered.remove(middle);
             high = Math.min(high - 1, ordered.size());
             continue;
@@ -240,9 +241,9 @@ final class OpenFileTable implements AutoCloseable {
     return ordered;
   }
 
-  private static boolean isOpen(int pid, int fd) throws SyscallException {
+  private static boolean isOpen(int tid, int fd) throws SyscallException {
     try {
-      return FdCalls.compareFiles(pid, fd, pid, fd) == 0;
+      return FdCalls.compareFiles(tid, fd, tid, fd) == 0;
     } catch (SyscallException e) {
       if (e.errno() == Errno.EBADF) {
         return false;

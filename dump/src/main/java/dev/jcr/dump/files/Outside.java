@@ -1,6 +1,7 @@
 package dev.jcr.dump.files;
 
 import dev.jcr.parasite.linux.Fcntl;
+import dev.jcr.parasite.procfs.Anchor;
 import dev.jcr.parasite.procfs.Proc;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -56,6 +57,11 @@ final class Outside {
     List<Integer> fds;
     try {
       fds = proc.fds();
+      if (fds.isEmpty()) {
+        // Without any, or its leader has ended.
+        proc = Anchor.of(other).proc();
+        fds = proc.fds();
+      }
     } catch (IOException _) {
       return; // It ended meanwhile, or is nobody's business of ours.
     }

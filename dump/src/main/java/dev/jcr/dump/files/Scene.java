@@ -9,6 +9,7 @@ import dev.jcr.parasite.linux.FileStat;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.linux.UnixDiag;
 import dev.jcr.parasite.namespace.NamespaceKind;
+import dev.jcr.parasite.procfs.Anchor;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.procfs.ProcStat;
 import dev.jcr.parasite.tcp.HalfOpen;
@@ -25,7 +26,7 @@ import org.jspecify.annotations.Nullable;
 
 /// What the describers of one pass share.
 final class Scene {
-  private final int pid;
+  private final Anchor anchor;
   private final OpenFileTable table;
   private final Outside outside;
   private final SharedObjects objects;
@@ -45,16 +46,20 @@ final class Scene {
 
   /// A process that is not frozen: queues are left alone.
   static Scene running(
-      int pid, OpenFileTable table, Outside outside, SharedObjects objects, LinkPolicy policy)
+      Anchor process,
+      OpenFileTable table,
+      Outside outside,
+      SharedObjects objects,
+      LinkPolicy policy)
       throws IOException {
-    return new Scene(pid, table, outside, objects, true, System.nanoTime(), policy, null);
+    return new Scene(process, table, outside, objects, true, System.nanoTime(), policy, null);
   }
 
   /// A process that was frozen at `stoppedAt` (System.nanoTime).
   ///
   /// @param connections what reads TCP connections, where the policy keeps them
   static Scene frozen(
-      int pid,
+      Anchor process,
       OpenFileTable table,
       Outside outside,
       SharedObjects objects,
@@ -62,11 +67,11 @@ final class Scene {
       LinkPolicy policy,
       @Nullable Connections connections)
       throws IOException {
-    return new Scene(pid, table, outside, objects, false, stoppedAt, policy, connections);
+    return new Scene(process, table, outside, objects, false, stoppedAt, policy, connections);
   }
 
   private Scene(
-      int pid,
+      Anchor process,
       OpenFileTable table,
       Outside outside,
       SharedObjects objects,
@@ -75,7 +80,7 @@ final class Scene {
       LinkPolicy policy,
       @Nullable Connections connections)
       throws IOException {
-    this.pid = pid;
+    this.anchor = process;
     this.table = table;
     this.outside = outside;
     this.objects = objects;
@@ -89,11 +94,15 @@ final class Scene {
   }
 
   int pid() {
-    return pid;
+    return anchor.pid();
+  }
+
+  Anchor anchor() {
+    return anchor;
   }
 
   Proc proc() {
-    return Proc.of(pid);
+    return anchor.proc();
   }
 
   OpenFileTable table() {
@@ -145,7 +154,7 @@ final class Scene {
   boolean isOwn(int type, int id) {
     return switch (type) {
       case Fcntl.F_OWNER_TID -> tasks.contains(id);
-      case Fcntl.F_OWNER_PID -> id == pid;
+      case Fcntl.F_OWNER_PID -> id == anchor.pid();
       default -> id == stat.pgrp();
     };
   }

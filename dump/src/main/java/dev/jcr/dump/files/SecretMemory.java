@@ -9,6 +9,7 @@ import dev.jcr.parasite.linux.FileStat;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
+import dev.jcr.parasite.procfs.Anchor;
 import dev.jcr.parasite.procfs.MapsEntry;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.remote.Infection;
@@ -55,8 +56,9 @@ public final class SecretMemory implements AutoCloseable {
   private record Place(long address, long offset, long length) {}
 
   /// Lets the stopped process copy all of its secret files.
-  public static SecretMemory read(int pid, Proc proc, Infection.InfectedThread inside, int pageSize)
+  public static SecretMemory read(Anchor process, Infection.InfectedThread inside, int pageSize)
       throws CheckpointException, IOException {
+    Proc proc = process.proc();
     Map<Long, List<Place>> places = new HashMap<>();
     Map<Long, Long> sizes = new HashMap<>();
     Map<Long, Integer> opened = opened(proc);
@@ -76,7 +78,7 @@ public final class SecretMemory implements AutoCloseable {
     }
     SecretMemory secrets = new SecretMemory();
     boolean done = false;
-    try (Fd pidFd = Fd.ofProcess(pid)) {
+    try (Fd pidFd = process.pidFd()) {
       for (Map.Entry<Long, List<Place>> one : places.entrySet()) {
         long inode = one.getKey();
         long size = sizes.getOrDefault(inode, 0L);

@@ -65,7 +65,7 @@ public final class IdentityCollector {
     Batch.Results results = thread.run(batch);
     Identity.Builder identity =
         Identity.newBuilder()
-            .setPid(stat.pid())
+            .setPid(status.tgid())
             .setParentPid(stat.ppid())
             .setProcessGroup(stat.pgrp())
             .setSession(stat.session())

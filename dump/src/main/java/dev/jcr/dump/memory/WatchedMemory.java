@@ -19,10 +19,10 @@ public final class WatchedMemory {
 
   /// Those of a running process, whose mappings come and go between two looks: only what is found
   /// at every look.
-  public static List<Problem> ofRunning(int pid, PageScan scan) throws IOException {
-    List<Problem> problems = problems(Proc.of(pid).smaps(), scan);
+  public static List<Problem> ofRunning(Proc proc, PageScan scan) throws IOException {
+    List<Problem> problems = problems(proc.smaps(), scan);
     for (int look = 1; look < LOOKS && !problems.isEmpty(); look++) {
-      problems.retainAll(problems(Proc.of(pid).smaps(), scan));
+      problems.retainAll(problems(proc.smaps(), scan));
     }
     return problems;
   }

@@ -68,7 +68,7 @@ public final class SignalCollector {
       throws CheckpointException {
     return Signals.newBuilder()
         .addAllActions(actions)
-        .addAllPending(pending(freeze.leader().tracee(), true))
+        .addAllPending(pending(freeze.first().tracee(), true))
         .setStoppedBy(freeze.stoppedBy())
         .build();
   }

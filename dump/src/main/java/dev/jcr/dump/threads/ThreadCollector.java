@@ -188,12 +188,12 @@ public final class ThreadCollector implements Infection.Visit {
     return blocked.build();
   }
 
-  private static byte[] comm(ProcStatus status) {
+  static byte[] comm(ProcStatus status) {
     return status.name().getBytes(StandardCharsets.ISO_8859_1);
   }
 
   /// sched_getattr(2), sched_getaffinity(2) and ioprio_get(2) from outside.
-  private static Scheduling scheduling(int tid) throws IOException {
+  static Scheduling scheduling(int tid) throws IOException {
     MemorySegment attributes = BUFFER.get();
     // Of a kernel that knows fewer, the rest stays.
     attributes.asSlice(0, SCHED_ATTR_SIZE).fill((byte) 0);

@@ -252,7 +252,17 @@ public final class StateValidator {
         thread -> {
           that(isPid(thread.getTid()), "tid is none");
           tids.next("tid", thread.getTid() == leader ? 0 : thread.getTid());
+          that(
+              !thread.hasEnded() || thread.getTid() == leader,
+              "ended is there in one that is not the leader");
           rules.check(thread);
         });
+    if (state.getThreads(0).hasEnded()) {
+      that(state.getThreadsCount() > 1, "threads are missing: the leader has ended");
+      // The kernel shows the signal in the place of the leader's status.
+      that(
+          state.getSignals().getStoppedBy() == 0,
+          "signals.stopped_by is there, and the leader has ended");
+    }
   }
 }

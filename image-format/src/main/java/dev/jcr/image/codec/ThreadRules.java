@@ -49,7 +49,11 @@ final class ThreadRules {
     that(
         thread.getComm().size() <= MAX_COMM && !Rules.hasNul(thread.getComm()),
         "comm is too long or has a NUL");
-    in("registers", thread.getRegisters(), this::registers);
+    if (thread.hasEnded()) {
+      ended(thread);
+    } else {
+      in("registers", thread.getRegisters(), this::registers);
+    }
     in("blocked_call", thread.getBlockedCall(), call -> blocked(call, thread.hasBlockedCall()));
     each("pending", thread.getPendingList(), StateValidator::pending);
     that(
@@ -79,6 +83,26 @@ final class ThreadRules {
         upTo(thread.getScheduling().getClamp().getMinimum(), 1024)
             && upTo(thread.getScheduling().getClamp().getMaximum(), 1024),
         "scheduling.clamp is beyond 1024");
+  }
+
+  /// What a thread that has ended cannot have.
+  private static void ended(Thread thread) throws Invalid {
+    int status = thread.getEnded().getStatus();
+    that(upTo(status, 0xffff) && (status & 0xff) == 0, "ended.status is none of exit(2)");
+    boolean none =
+        !thread.hasRegisters()
+            && !thread.hasBlockedCall()
+            && thread.getPendingCount() == 0
+            && !thread.hasSignalStack()
+            && thread.getRobustList() == 0
+            && thread.getClearChildTid() == 0
+            && !thread.hasRseq()
+            && thread.getParentDeathSignal() == 0
+            && thread.getTimerSlack() == 0
+            && !thread.hasSeccomp()
+            && !thread.hasNumaPolicy()
+            && !thread.hasUserDispatch();
+    that(none, "ended is there in one that goes on");
   }
 
   private static void seccomp(Seccomp seccomp) throws Invalid {

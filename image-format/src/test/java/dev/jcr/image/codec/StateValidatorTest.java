@@ -8,6 +8,7 @@ import dev.jcr.image.SampleStates;
 import dev.jcr.image.v1.Attachment;
 import dev.jcr.image.v1.Clocks;
 import dev.jcr.image.v1.Description;
+import dev.jcr.image.v1.Ended;
 import dev.jcr.image.v1.InetSocket;
 import dev.jcr.image.v1.MessageQueue;
 import dev.jcr.image.v1.Namespace;
@@ -19,6 +20,7 @@ import dev.jcr.image.v1.Pagemap;
 import dev.jcr.image.v1.ProcessState;
 import dev.jcr.image.v1.SharedObject;
 import dev.jcr.image.v1.TcpConnection;
+import dev.jcr.image.v1.Thread;
 import dev.jcr.image.v1.UnixSocket;
 import dev.jcr.image.v1.VmaKind;
 import java.util.Collections;
@@ -430,7 +432,47 @@ class StateValidatorTest {
             s -> s.getThreadsBuilder(0).getCredentialsBuilder().clearUids()),
         refused(
             "threads[0].signal_stack.flags",
-            s -> s.getThreadsBuilder(0).getSignalStackBuilder().setFlags(4)));
+            s -> s.getThreadsBuilder(0).getSignalStackBuilder().setFlags(4)),
+        refused(
+            "threads[1].ended is there in one that is not the leader",
+            s -> end(s.getThreadsBuilder(1), 0)),
+        refused(
+            "threads[0].ended is there in one that goes on",
+            s -> s.getThreadsBuilder(0).setEnded(Ended.getDefaultInstance())),
+        refused(
+            "threads[0].ended is there in one that goes on",
+            s -> end(s.getThreadsBuilder(0), 0).setRobustList(8)),
+        // A signal; more than 16 bits.
+        refused("threads[0].ended.status is none", s -> end(s.getThreadsBuilder(0), 9)),
+        refused("threads[0].ended.status is none", s -> end(s.getThreadsBuilder(0), 0x10000)),
+        refused(
+            "threads are missing: the leader has ended",
+            s -> end(s.removeThreads(1).getThreadsBuilder(0), 0)),
+        refused(
+            "signals.stopped_by is there, and the leader has ended",
+            s -> {
+              end(s.getThreadsBuilder(0), 0);
+              s.getSignalsBuilder().setStoppedBy(19);
+            }));
+  }
+
+  private static Thread.Builder end(Thread.Builder thread, int status) {
+    Thread had = thread.build();
+    return thread
+        .clear()
+        .setTid(had.getTid())
+        .setComm(had.getComm())
+        .setSignalMask(had.getSignalMask())
+        .setScheduling(had.getScheduling())
+        .setCredentials(had.getCredentials())
+        .setEnded(Ended.newBuilder().setStatus(status));
+  }
+
+  @Test
+  void aLeaderMayHaveEnded() throws Exception {
+    ProcessState.Builder state = SampleStates.x8664().toBuilder();
+    end(state.getThreadsBuilder(0), 0x700);
+    StateValidator.check("state", state.build(), EMPTY);
   }
 
   @ParameterizedTest

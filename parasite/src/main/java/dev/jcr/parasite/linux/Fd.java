@@ -12,6 +12,9 @@ public final class Fd implements AutoCloseable {
   public static final int O_RDWR = 2;
   public static final int O_CLOEXEC = 0x80000;
 
+  /// PIDFD_THREAD, the same bit as O_EXCL.
+  public static final int PIDFD_THREAD = 0x80;
+
   private static final int PATH_MAX = 4096;
   private static final ThreadBuffer PATH = new ThreadBuffer(PATH_MAX);
 
@@ -41,6 +44,12 @@ public final class Fd implements AutoCloseable {
   /// pidfd_open(2).
   public static Fd ofProcess(int pid) throws SyscallException {
     return new Fd((int) Kernel.call("open a pidfd of process " + pid, Syscall.PIDFD_OPEN, pid, 0));
+  }
+
+  /// A pidfd of one thread, PIDFD_THREAD of pidfd_open(2); EINVAL before Linux 6.9.
+  public static Fd ofThread(int tid) throws SyscallException {
+    return new Fd(
+        (int) Kernel.call("open a pidfd of thread " + tid, Syscall.PIDFD_OPEN, tid, PIDFD_THREAD));
   }
 
   /// pidfd_getfd(2): a descriptor of another process, sharing its open file description. Empty when

@@ -3,6 +3,7 @@ package dev.jcr.parasite.ptrace;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.parasite.arch.Machine;
+import dev.jcr.parasite.procfs.Anchor;
 import dev.jcr.parasite.procfs.Proc;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -23,19 +24,24 @@ public final class Freeze implements AutoCloseable {
   private static final long POLL_NANOS = 20_000;
   private static final long LOOK_NANOS = 2_000_000;
 
+  private final Anchor process;
   private final int pid;
   private final List<StoppedThread> threads = new ArrayList<>();
   private final long begunAt = System.nanoTime();
   private long stoppedAt;
   private boolean released;
 
-  private Freeze(int pid) {
-    this.pid = pid;
+  private Freeze(Anchor process) {
+    this.process = process;
+    this.pid = process.pid();
   }
 
-  /// Seizes and stops all threads within `budgetNanos`, else throws with everything released.
-  public static Freeze stop(int pid, Machine machine, long budgetNanos) throws CheckpointException {
-    Freeze freeze = new Freeze(pid);
+  /// Seizes and stops all threads within `budgetNanos`, else throws with everything released. A
+  /// leader that had ended is left alone: a zombie cannot be seized (EPERM). One that ends only now
+  /// ends the attempt.
+  public static Freeze stop(Anchor process, Machine machine, long budgetNanos)
+      throws CheckpointException {
+    Freeze freeze = new Freeze(process);
     boolean done = false;
     try {
       freeze.stopAll(machine, freeze.begunAt + budgetNanos);
@@ -76,12 +82,29 @@ public final class Freeze implements AutoCloseable {
       }
     } while (!fresh.isEmpty());
     threads.sort(Comparator.comparingInt(t -> t.tid() == pid ? 0 : t.tid()));
+    if (process.leaderEnded()) {
+      requireAnchor();
+      return;
+    }
     if (threads.isEmpty() || threads.getFirst().tid() != pid) {
       throw new CheckpointException(
           Outcome.TARGET_LOST, "cannot stop process " + pid + ": its leader is gone");
     }
     Tracee leader = threads.getFirst().tracee();
     leader.leads(threads.stream().skip(1).map(StoppedThread::tracee).toList());
+  }
+
+  /// By whose id everything was opened.
+  private void requireAnchor() throws CheckpointException {
+    for (StoppedThread thread : threads) {
+      if (thread.tid() == process.tid()) {
+        return;
+      }
+    }
+    throw new CheckpointException(
+        Outcome.TARGET_LOST,
+        "cannot stop process %d: its thread %d has ended meanwhile; try again"
+            .formatted(pid, process.tid()));
   }
 
   private List<Integer> tasks() throws CheckpointException {
@@ -160,12 +183,13 @@ public final class Freeze implements AutoCloseable {
     return stoppedAt;
   }
 
-  /// All threads, the leader first, then by tid.
+  /// All threads that go on, the leader first, then by tid.
   public List<StoppedThread> threads() {
     return Collections.unmodifiableList(threads);
   }
 
-  public StoppedThread leader() {
+  /// Who is asked for what all threads share: the leader, if it has not ended.
+  public StoppedThread first() {
     return threads.getFirst();
   }
 

@@ -35,6 +35,7 @@ public final class Ptrace {
   public static final long O_TRACESYSGOOD = 1;
   public static final long O_TRACEFORK = 2;
   public static final long O_TRACECLONE = 8;
+  public static final long O_TRACEEXIT = 0x40;
   public static final long O_EXITKILL = 1 << 20;
   public static final long O_SUSPEND_SECCOMP = 1 << 21;
 

@@ -23,6 +23,18 @@ public record Gadgets(Machine machine, long syscall, long syscallReturn, long si
   /// Searches the ranges in order until all three are known.
   public static Gadgets find(Machine machine, ProcessMemory memory, List<Range> executable)
       throws CheckpointException {
+    return find(machine, memory, executable, false);
+  }
+
+  /// Address of the first system call instruction in the ranges; 0 when there is none.
+  public static long systemCall(Machine machine, ProcessMemory memory, List<Range> executable)
+      throws CheckpointException {
+    return find(machine, memory, executable, true).syscall();
+  }
+
+  private static Gadgets find(
+      Machine machine, ProcessMemory memory, List<Range> executable, boolean callOnly)
+      throws CheckpointException {
     List<byte[]> signalReturns = machine.signalReturns();
     int step = machine.instructionAlignment();
     long syscall = 0;
@@ -32,7 +44,8 @@ public record Gadgets(Machine machine, long syscall, long syscallReturn, long si
       MemorySegment window = arena.allocate(WINDOW, 8);
       for (Range range : executable) {
         long at = range.start();
-        while (at < range.end() && (syscallReturn == 0 || signalReturn == 0)) {
+        while (at < range.end()
+            && (callOnly ? syscall == 0 : syscallReturn == 0 || signalReturn == 0)) {
           long length = Math.min(WINDOW, range.end() - at);
           long read = memory.readAccessible(at, window.asSlice(0, length));
           byte[] bytes = window.asSlice(0, read).toArray(java.lang.foreign.ValueLayout.JAVA_BYTE);

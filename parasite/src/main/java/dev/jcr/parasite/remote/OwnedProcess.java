@@ -9,6 +9,7 @@ import dev.jcr.parasite.arch.Machine;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
+import dev.jcr.parasite.ptrace.Ptrace;
 import dev.jcr.parasite.ptrace.Tracee;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -242,6 +243,26 @@ public final class OwnedProcess implements RemoteCalls {
   /// same.
   public void toGroupStop() throws CheckpointException {
     SyscallStep.toGroupStop(tracee);
+  }
+
+  /// Lets the thread end alone, by exit(2), and lets go of it: the end of a leader is reported to
+  /// its tracer only after that of all others (kernel/exit.c, delay_group_leader), so nobody waits
+  /// for it here. All its signals must be blocked.
+  ///
+  /// @param instruction address of a system call instruction
+  /// @param code for exit(2)
+  /// @param signalMask what it is to have blocked when it has ended, which the kernel goes on
+  ///   asking a leader for (kernel/signal.c, sig_ignored). Set when it cannot take a signal any
+  ///   more.
+  public void end(long instruction, int code, long signalMask) throws CheckpointException {
+    tracee.setOptions(Ptrace.O_EXITKILL | Ptrace.O_TRACESYSGOOD | Ptrace.O_TRACEEXIT);
+    toEventStop();
+    tracee.setGeneral(
+        machine.syscall(base, instruction, Syscall.EXIT.number(machine.arch()), code));
+    tracee.resume(0);
+    SyscallStep.awaitExit(tracee);
+    tracee.setSignalMask(signalMask);
+    tracee.detach(0);
   }
 
   /// Runs code that ends in a system call, with `argument` in the register for a code's own use.

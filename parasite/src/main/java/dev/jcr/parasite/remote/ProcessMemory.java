@@ -11,6 +11,7 @@ import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.linux.ThreadBuffer;
+import dev.jcr.parasite.procfs.Anchor;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 
@@ -19,20 +20,27 @@ import java.lang.foreign.MemorySegment;
 ///
 /// Reads may run on any thread; forced writes need the tracer on kernels since 7.x.
 public final class ProcessMemory implements AutoCloseable {
-  private final int pid;
+  private final Anchor anchor;
+  private final int tid;
   private final Fd mem;
 
   /// One of jcr's memory, one of the process's.
   private static final ThreadBuffer IOVECS = new ThreadBuffer(32);
 
-  private ProcessMemory(int pid, Fd mem) {
-    this.pid = pid;
+  private ProcessMemory(Anchor anchor, Fd mem) {
+    this.anchor = anchor;
+    this.tid = anchor.tid();
     this.mem = mem;
   }
 
+  /// Of a process whose leader goes on.
   public static ProcessMemory open(int pid) throws CheckpointException {
+    return open(Anchor.ofLiving(pid));
+  }
+
+  public static ProcessMemory open(Anchor anchor) throws CheckpointException {
     try {
-      return new ProcessMemory(pid, Fd.open("/proc/" + pid + "/mem", Fd.O_RDWR, 0));
+      return new ProcessMemory(anchor, Fd.open(anchor.proc().path("mem"), Fd.O_RDWR, 0));
     } catch (SyscallException e) {
       throw new CheckpointException(
           e.errno() == Errno.EACCES || e.errno() == Errno.EPERM
@@ -44,7 +52,12 @@ public final class ProcessMemory implements AutoCloseable {
   }
 
   public int pid() {
-    return pid;
+    return anchor.pid();
+  }
+
+  /// The thread by which it is reached; until that ends.
+  public Anchor anchor() {
+    return anchor;
   }
 
   /// Reads exactly `into.byteSize()` bytes at `address`, whatever the protection.
@@ -64,7 +77,7 @@ public final class ProcessMemory implements AutoCloseable {
       fill(iovecs, 1, address + done, into.byteSize() - done);
       long count =
           Kernel.raw(
-              Syscall.PROCESS_VM_READV, pid, iovecs.address(), 1, iovecs.address() + 16, 1, 0);
+              Syscall.PROCESS_VM_READV, tid, iovecs.address(), 1, iovecs.address() + 16, 1, 0);
       if (count == -Errno.EFAULT) {
         return done;
       }
@@ -90,7 +103,7 @@ public final class ProcessMemory implements AutoCloseable {
       }
       fill(local, 0, into.address(), total);
       long result =
-          Kernel.raw(Syscall.PROCESS_VM_READV, pid, local.address(), 1, remote.address(), count, 0);
+          Kernel.raw(Syscall.PROCESS_VM_READV, tid, local.address(), 1, remote.address(), count, 0);
       if (Kernel.isError(result) && result != -Errno.EFAULT) {
         throw failed("read", addresses[0], (int) -result);
       }
@@ -107,7 +120,7 @@ public final class ProcessMemory implements AutoCloseable {
       fill(iovecs, 1, address + done, from.byteSize() - done);
       long count =
           Kernel.raw(
-              Syscall.PROCESS_VM_WRITEV, pid, iovecs.address(), 1, iovecs.address() + 16, 1, 0);
+              Syscall.PROCESS_VM_WRITEV, tid, iovecs.address(), 1, iovecs.address() + 16, 1, 0);
       if (Kernel.isError(count)) {
         throw failed("write", address + done, (int) -count);
       }
@@ -129,7 +142,7 @@ public final class ProcessMemory implements AutoCloseable {
       fill(local, 0, from.address(), total);
       long result =
           Kernel.raw(
-              Syscall.PROCESS_VM_WRITEV, pid, local.address(), 1, remote.address(), count, 0);
+              Syscall.PROCESS_VM_WRITEV, tid, local.address(), 1, remote.address(), count, 0);
       if (result != total) {
         // Somewhere a page refused; range by range finds which.
         long at = 0;
@@ -175,7 +188,7 @@ public final class ProcessMemory implements AutoCloseable {
     return new CheckpointException(
         errno == Errno.ESRCH ? Outcome.TARGET_LOST : Outcome.FAILED,
         "cannot %s memory 0x%x of process %d: %s"
-            .formatted(verb, address, pid, Errno.describe(errno)));
+            .formatted(verb, address, anchor.pid(), Errno.describe(errno)));
   }
 
   public byte[] bytes(long address, int length) throws CheckpointException {

@@ -5,12 +5,15 @@ import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.parasite.arch.Machine;
 import dev.jcr.parasite.ptrace.Tracee;
 import dev.jcr.parasite.ptrace.WaitStatus;
+import java.util.Optional;
+import java.util.concurrent.locks.LockSupport;
 
 /// Runs one system call in a stopped task by two `PTRACE_SYSCALL` stops: no signal is involved, so
 /// SIGTRAP's disposition stays what it is (a breakpoint would reset an ignored or blocked SIGTRAP
 /// for good, kernel/signal.c force_sig_info_to_task).
 final class SyscallStep {
   private static final int SIGSTOP = 19;
+  private static final long POLL_NANOS = 20_000;
 
   private SyscallStep() {}
 
@@ -153,6 +156,35 @@ final class SyscallStep {
                 Outcome.TARGET_LOST, "cannot stop thread " + tracee.tid() + ": it ended");
       }
     }
+  }
+
+  /// Lets a task run that was resumed at an exit(2) until it stops in there (`PTRACE_O_TRACEEXIT`).
+  /// One that is killed meanwhile may be a leader, whose end is not reported: no blocking wait.
+  static void awaitExit(Tracee tracee) throws CheckpointException {
+    while (true) {
+      Optional<WaitStatus> status = tracee.poll();
+      if (status.isEmpty()) {
+        if (tracee.isEnding()) {
+          throw ended(tracee);
+        }
+        LockSupport.parkNanos(POLL_NANOS);
+        continue;
+      }
+      switch (status.get()) {
+        case WaitStatus.EventStop(int event) when event == WaitStatus.EVENT_EXIT -> {
+          return;
+        }
+        case WaitStatus.SignalStop(int signal) -> tracee.resume(signal);
+        case WaitStatus.SyscallStop _, WaitStatus.EventStop _, WaitStatus.GroupStop _ ->
+            tracee.resume(0);
+        case WaitStatus.Exited _, WaitStatus.Killed _ -> throw ended(tracee);
+      }
+    }
+  }
+
+  private static CheckpointException ended(Tracee tracee) {
+    return new CheckpointException(
+        Outcome.TARGET_LOST, "cannot run exit in thread " + tracee.tid() + ": it was killed");
   }
 
   private static CheckpointException unexpected(Tracee tracee, String what) {

@@ -217,7 +217,8 @@ public final class SleepResumer {
       throws CheckpointException {
     boolean receive = timed.form() == TimedCall.Form.SOCKET_RECEIVE;
     try (SocketTimeout socket =
-        SocketTimeout.of(memory.pid(), sleep.arguments()[timed.argument()], receive).orElse(null)) {
+        SocketTimeout.of(memory.anchor(), sleep.arguments()[timed.argument()], receive)
+            .orElse(null)) {
       Optional<byte[]> own = socket == null ? Optional.empty() : socket.timeval();
       if (socket == null || own.isEmpty()) {
         tracee.detach(0);

@@ -4,6 +4,7 @@ import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.FdCalls;
 import dev.jcr.parasite.linux.Sockets;
 import dev.jcr.parasite.linux.SyscallException;
+import dev.jcr.parasite.procfs.Anchor;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Optional;
@@ -24,15 +25,15 @@ final class SocketTimeout implements AutoCloseable {
     this.option = option;
   }
 
-  /// The receive or send timeout of descriptor `fd` of process `pid`; empty when that is open no
-  /// more or may not be looked at.
-  static Optional<SocketTimeout> of(int pid, long fd, boolean receive) {
+  /// The receive or send timeout of descriptor `fd` of a process; empty when that is open no more
+  /// or may not be looked at.
+  static Optional<SocketTimeout> of(Anchor process, long fd, boolean receive) {
     if (fd < 0 || fd > Integer.MAX_VALUE) {
       return Optional.empty();
     }
     int option = receive ? Sockets.SO_RCVTIMEO : Sockets.SO_SNDTIMEO;
-    try (Fd process = Fd.ofProcess(pid)) {
-      return Fd.duplicateOf(process, (int) fd).map(socket -> new SocketTimeout(socket, option));
+    try (Fd pidFd = process.pidFd()) {
+      return Fd.duplicateOf(pidFd, (int) fd).map(socket -> new SocketTimeout(socket, option));
     } catch (SyscallException _) {
       return Optional.empty();
     }

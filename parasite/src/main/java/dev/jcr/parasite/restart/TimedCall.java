@@ -59,7 +59,7 @@ public record TimedCall(int argument, Form form, Restart restart) {
           (int) value < 0 ? OptionalLong.empty() : OptionalLong.of((int) value * NANOS_PER_MILLI);
       case SOCKET_RECEIVE, SOCKET_SEND -> {
         try (SocketTimeout socket =
-            SocketTimeout.of(memory.pid(), value, form == Form.SOCKET_RECEIVE).orElse(null)) {
+            SocketTimeout.of(memory.anchor(), value, form == Form.SOCKET_RECEIVE).orElse(null)) {
           yield socket == null ? OptionalLong.empty() : socket.nanos();
         }
       }

@@ -17,6 +17,7 @@ import dev.jcr.parasite.linux.Prctl;
 import dev.jcr.parasite.linux.Sockets;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
+import dev.jcr.parasite.procfs.Anchor;
 import dev.jcr.parasite.ptrace.Ptrace;
 import dev.jcr.parasite.ptrace.Tracee;
 import dev.jcr.parasite.ptrace.WaitStatus;
@@ -70,8 +71,9 @@ public final class ConnectionReader implements AutoCloseable {
     this.memory = memory;
   }
 
-  /// Starts the stub, which may look into `pid`.
-  public static ConnectionReader start(int pid) throws CheckpointException, SyscallException {
+  /// Starts the stub, which may look into a process.
+  public static ConnectionReader start(Anchor process)
+      throws CheckpointException, SyscallException {
     int stub = StubProgram.start(BASE);
     try {
       Tracee tracee =
@@ -94,7 +96,7 @@ public final class ConnectionReader implements AutoCloseable {
               tracee.general(machine.words()),
               StubProgram.syscallAddress(BASE));
       ConnectionReader reader = new ConnectionReader(stub, inside, memory);
-      reader.prepare(machine, pid);
+      reader.prepare(machine, process);
       return reader;
     } catch (CheckpointException e) {
       end(stub);
@@ -102,10 +104,14 @@ public final class ConnectionReader implements AutoCloseable {
     }
   }
 
-  private void prepare(Machine machine, int pid) throws CheckpointException {
+  private void prepare(Machine machine, Anchor process) throws CheckpointException {
     inside.tracee().setSignalMask(ALL_BLOCKED);
     inside.require("close descriptors", Syscall.CLOSE_RANGE, 0, 0xffffffffL, 0);
-    inside.require("open a pidfd of process " + pid, Syscall.PIDFD_OPEN, pid, 0);
+    inside.require(
+        "open a pidfd of process " + process.pid(),
+        Syscall.PIDFD_OPEN,
+        process.tid(),
+        process.leaderEnded() ? Fd.PIDFD_THREAD : 0);
     long at =
         inside.require(
             "map the stub's memory", Syscall.MMAP, 0, SIZE, PROT_ALL, MAP_PRIVATE_ANONYMOUS, -1, 0);

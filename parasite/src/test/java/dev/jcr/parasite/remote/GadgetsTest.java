@@ -104,6 +104,15 @@ class GadgetsTest {
   }
 
   @Test
+  void aCallAlone() throws CheckpointException {
+    List<Range> all = List.of(new Range(4096, 8192), new Range(at(0), at(area.byteSize())));
+    assertThat(Gadgets.systemCall(MACHINE, memory, all)).isZero();
+    put(WINDOW + 8L, SYSCALL);
+    put(WINDOW + 80L, SYSCALL_RET);
+    assertThat(Gadgets.systemCall(MACHINE, memory, all)).isEqualTo(at(WINDOW + 8L));
+  }
+
+  @Test
   void inSeveralRangesOneOfWhichCannotBeRead() throws CheckpointException {
     put(10, SYSCALL_RET);
     put(WINDOW + 10L, SIGRETURN);

@@ -91,7 +91,7 @@ class SleepResumerTest {
               .orElseThrow();
       assertThat(receive.timeout(arguments, memory)).isEmpty();
       try (SocketTimeout timeout =
-          SocketTimeout.of(memory.pid(), socket.number(), true).orElseThrow()) {
+          SocketTimeout.of(memory.anchor(), socket.number(), true).orElseThrow()) {
         timeout.set(2_400_000_001L);
       }
       // Jiffies: rounded up by the kernel.

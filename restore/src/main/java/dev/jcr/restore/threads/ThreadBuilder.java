@@ -86,6 +86,9 @@ public final class ThreadBuilder {
         Syscall.PRCTL,
         Prctl.SET_NAME,
         batch.put(Arrays.copyOf(name, name.length + 1)));
+    if (thread.hasEnded()) {
+      return; // nothing else has an effect any more
+    }
     if (thread.getClearChildTid() != 0) {
       batch.require(
           "set clear_child_tid of thread " + tid,
