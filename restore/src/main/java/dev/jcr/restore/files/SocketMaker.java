@@ -6,8 +6,6 @@ import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.v1.Datagram;
 import dev.jcr.image.v1.InetSocket;
 import dev.jcr.image.v1.NetlinkSocket;
-import dev.jcr.image.v1.SocketOption;
-import dev.jcr.image.v1.SocketOptions;
 import dev.jcr.image.v1.UnixSocket;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Fcntl;
@@ -15,18 +13,13 @@ import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.FdCalls;
 import dev.jcr.parasite.linux.FileStat;
 import dev.jcr.parasite.linux.Kernel;
-import dev.jcr.parasite.linux.OpenFlags;
 import dev.jcr.parasite.linux.Sockets;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.tcp.ConnectionLock;
 import dev.jcr.parasite.tcp.ConnectionMaker;
 import dev.jcr.parasite.tcp.ForgedPacket;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -41,8 +34,6 @@ final class SocketMaker implements AutoCloseable {
   /// sizeof(sun_path).
   private static final int PATH_MAX = 108;
 
-  private static final int RECEIVING = 1;
-  private static final int SENDING = 2;
   private static final int POLLIN = 1;
 
   private final Inside inside;
@@ -75,8 +66,8 @@ final class SocketMaker implements AutoCloseable {
     int fdB = second.isPresent() ? inside.hold(second.get().id(), fds[1]) : inside.lift(fds[1]);
     try (Fd localA = inside.local(fdA);
         Fd localB = inside.local(fdB)) {
-      options(localA, a.getOptions());
-      options(localB, b.getOptions());
+      SocketSettings.options(localA, a.getOptions());
+      SocketSettings.options(localB, b.getOptions());
       name(fdA, a);
       if (second.isPresent()) {
         name(fdB, b);
@@ -117,8 +108,8 @@ final class SocketMaker implements AutoCloseable {
     }
     try (Fd localA = inside.local(fdA);
         Fd localB = inside.local(fdB)) {
-      options(localA, a.getOptions());
-      options(localB, b.getOptions());
+      SocketSettings.options(localA, a.getOptions());
+      SocketSettings.options(localB, b.getOptions());
     }
     if (client.isEmpty()) {
       closedEnds.put(server.id(), fdB);
@@ -195,16 +186,16 @@ final class SocketMaker implements AutoCloseable {
       filler.fill(fdB, localB, localA, a);
       filler.fill(fdA, localA, localB, b);
       // What filling has changed.
-      options(localA, a.getOptions());
-      options(localB, b.getOptions());
-      filter(localA, a.getOptions());
-      filter(localB, b.getOptions());
+      SocketSettings.options(localA, a.getOptions());
+      SocketSettings.options(localB, b.getOptions());
+      SocketSettings.filter(localA, a.getOptions());
+      SocketSettings.filter(localB, b.getOptions());
       if (second.isPresent()) {
-        shutdown(localA, a.getShutdown());
-        shutdown(localB, b.getShutdown());
-        flags(localB, second.get().flags());
+        SocketSettings.shutdown(localA, a.getShutdown());
+        SocketSettings.shutdown(localB, b.getShutdown());
+        SocketSettings.flags(localB, second.get().flags());
       }
-      flags(localA, first.flags());
+      SocketSettings.flags(localA, first.flags());
     }
     if (second.isEmpty()) {
       inside.close(fdB);
@@ -214,14 +205,14 @@ final class SocketMaker implements AutoCloseable {
   void unix(int id, UnixSocket socket, int flags) throws CheckpointException {
     int fd = inside.hold(id, make(socket.getType()));
     try (Fd local = inside.local(fd)) {
-      options(local, socket.getOptions());
+      SocketSettings.options(local, socket.getOptions());
       name(fd, socket);
       if (socket.getListening()) {
         inside.require("listen on a unix socket", Syscall.LISTEN, fd, socket.getBacklog());
       }
-      filter(local, socket.getOptions());
-      shutdown(local, socket.getShutdown());
-      flags(local, flags);
+      SocketSettings.filter(local, socket.getOptions());
+      SocketSettings.shutdown(local, socket.getShutdown());
+      SocketSettings.flags(local, flags);
     }
   }
 
@@ -243,10 +234,10 @@ final class SocketMaker implements AutoCloseable {
     int fd = inside.hold(end.id(), made);
     try (Fd local = inside.local(fd)) {
       FdCalls.fcntl(local.number(), Fcntl.F_SETFL, 0);
-      options(local, socket.getOptions());
-      filter(local, socket.getOptions());
-      shutdown(local, socket.getShutdown());
-      flags(local, end.flags());
+      SocketSettings.options(local, socket.getOptions());
+      SocketSettings.filter(local, socket.getOptions());
+      SocketSettings.shutdown(local, socket.getShutdown());
+      SocketSettings.flags(local, end.flags());
     }
   }
 
@@ -333,7 +324,7 @@ final class SocketMaker implements AutoCloseable {
                 socket.getType() | NEW_SOCKET,
                 socket.getProtocol()));
     try (Fd local = inside.local(fd)) {
-      options(local, socket.getOptions());
+      SocketSettings.options(local, socket.getOptions());
       if (!socket.getLocal().isEmpty()) {
         String where = Addresses.inet(socket.getLocal());
         inside.put(socket.getLocal().toByteArray());
@@ -368,9 +359,9 @@ final class SocketMaker implements AutoCloseable {
             socket.getBacklog());
       }
       fill(local, socket);
-      filter(local, socket.getOptions());
-      shutdown(local, socket.getShutdown());
-      flags(local, flags);
+      SocketSettings.filter(local, socket.getOptions());
+      SocketSettings.shutdown(local, socket.getShutdown());
+      SocketSettings.flags(local, flags);
     }
   }
 
@@ -385,15 +376,15 @@ final class SocketMaker implements AutoCloseable {
                 socket.getType() | NEW_SOCKET,
                 socket.getProtocol()));
     try (Fd local = inside.local(fd)) {
-      options(local, socket.getOptions());
+      SocketSettings.options(local, socket.getOptions());
       if (socket.getPort() != 0) {
         address("bind a netlink socket", Syscall.BIND, fd, socket.getPort(), socket.getGroups());
       }
       if (socket.getPeerPort() != 0) {
         address("connect a netlink socket", Syscall.CONNECT, fd, socket.getPeerPort(), 0);
       }
-      filter(local, socket.getOptions());
-      flags(local, flags);
+      SocketSettings.filter(local, socket.getOptions());
+      SocketSettings.flags(local, flags);
     }
   }
 
@@ -427,33 +418,6 @@ final class SocketMaker implements AutoCloseable {
     }
   }
 
-  /// The classic filter, when the queue is full of what came before it.
-  private static void filter(Fd local, SocketOptions options) throws CheckpointException {
-    byte[] program = options.getFilter().toByteArray();
-    if (program.length > 0) {
-      try (Arena arena = Arena.ofConfined()) {
-        MemorySegment code = arena.allocate(program.length, 8);
-        MemorySegment.copy(program, 0, code, ValueLayout.JAVA_BYTE, 0, program.length);
-        // struct sock_fprog: u16 length, pointer.
-        MemorySegment fprog = arena.allocate(16, 8);
-        fprog.set(ValueLayout.JAVA_SHORT, 0, (short) (program.length / 8));
-        fprog.set(ValueLayout.JAVA_LONG, 8, code.address());
-        long result =
-            FdCalls.setSocketOption(
-                local.number(),
-                Sockets.SOL_SOCKET,
-                Sockets.SO_ATTACH_FILTER,
-                fprog.toArray(ValueLayout.JAVA_BYTE));
-        if (Kernel.isError(result)) {
-          throw Inside.failure("attach a socket filter", result);
-        }
-      }
-      if (options.getFilterLocked()) {
-        FdCalls.setSocketInt(local.number(), Sockets.SOL_SOCKET, Sockets.SO_LOCK_FILTER, 1);
-      }
-    }
-  }
-
   /// A connection as it was, until [#start] in repair mode: nobody notices if this goes wrong.
   void connection(int id, InetSocket socket, int flags) throws CheckpointException {
     int fd =
@@ -467,7 +431,7 @@ final class SocketMaker implements AutoCloseable {
                 socket.getProtocol()));
     Fd local = inside.local(fd);
     connections.put(id, local);
-    options(local, socket.getOptions());
+    SocketSettings.options(local, socket.getOptions());
     try {
       ConnectionMaker.make(
           local.number(),
@@ -477,9 +441,9 @@ final class SocketMaker implements AutoCloseable {
     } catch (SyscallException e) {
       throw failure(socket, e);
     }
-    buffers(local, socket.getOptions());
-    filter(local, socket.getOptions());
-    flags(local, flags);
+    SocketSettings.buffers(local, socket.getOptions());
+    SocketSettings.filter(local, socket.getOptions());
+    SocketSettings.flags(local, flags);
   }
 
   private static CheckpointException failure(InetSocket socket, SyscallException e) {
@@ -521,8 +485,8 @@ final class SocketMaker implements AutoCloseable {
           socket.getLocal().toByteArray(),
           socket.getRemote().toByteArray(),
           socket.getConnection(),
-          value(socket.getOptions(), Sockets.SO_REUSEADDR));
-      shutdown(local, socket.getShutdown());
+          SocketSettings.value(socket.getOptions(), Sockets.SO_REUSEADDR));
+      SocketSettings.shutdown(local, socket.getShutdown());
     } catch (SyscallException e) {
       throw failure(socket, e);
     }
@@ -531,110 +495,5 @@ final class SocketMaker implements AutoCloseable {
   @Override
   public void close() {
     connections.values().forEach(Fd::close);
-  }
-
-  private static void flags(Fd local, int flags) throws CheckpointException {
-    int settable = flags & OpenFlags.O_NONBLOCK;
-    if (settable != 0) {
-      long result = FdCalls.fcntl(local.number(), Fcntl.F_SETFL, settable);
-      if (Kernel.isError(result)) {
-        throw Inside.failure("set the flags of a socket", result);
-      }
-    }
-  }
-
-  /// On a TCP socket without connection this fails and takes effect (`inet_shutdown`).
-  private static void shutdown(Fd local, int how) {
-    if ((how & RECEIVING) != 0) {
-      Kernel.raw(Syscall.SHUTDOWN, local.number(), Sockets.SHUT_RD);
-    }
-    if ((how & SENDING) != 0) {
-      Kernel.raw(Syscall.SHUTDOWN, local.number(), Sockets.SHUT_WR);
-    }
-  }
-
-  /// Sets the options that a new socket has otherwise.
-  private static void options(Fd local, SocketOptions options) throws CheckpointException {
-    for (SocketOption option : options.getValuesList()) {
-      boolean later =
-          option.getLevel() == Sockets.SOL_SOCKET
-              && switch (option.getName()) {
-                case Sockets.SO_SNDBUF,
-                    Sockets.SO_RCVBUF,
-                    Sockets.SO_BUF_LOCK,
-                    Sockets.SO_PRIORITY ->
-                    true;
-                default -> false;
-              };
-      if (!later) {
-        option(local, option);
-      }
-    }
-    for (SocketOption option : options.getValuesList()) {
-      // IP_TOS sets it as well.
-      if (option.getLevel() == Sockets.SOL_SOCKET && option.getName() == Sockets.SO_PRIORITY) {
-        option(local, option);
-      }
-    }
-    buffers(local, options);
-  }
-
-  private static void option(Fd local, SocketOption option) throws CheckpointException {
-    byte[] wanted = option.getValue().toByteArray();
-    Optional<byte[]> has =
-        FdCalls.socketOption(
-            local.number(), option.getLevel(), option.getName(), Math.max(16, wanted.length));
-    if (has.isPresent() && Arrays.equals(has.get(), wanted)) {
-      return;
-    }
-    long result =
-        FdCalls.setSocketOption(local.number(), option.getLevel(), option.getName(), wanted);
-    if (Kernel.isError(result)) {
-      throw Inside.failure(
-          "set socket option " + option.getLevel() + "/" + option.getName(), result);
-    }
-  }
-
-  /// Sizes that the program chose; the kernel doubles what is set. Others follow the kernel's own
-  /// rules.
-  private static void buffers(Fd local, SocketOptions options) throws CheckpointException {
-    int locks = value(options, Sockets.SO_BUF_LOCK);
-    int fd = local.number();
-    int send = value(options, Sockets.SO_SNDBUF);
-    int receive = value(options, Sockets.SO_RCVBUF);
-    size(fd, Sockets.SO_SNDBUF, Sockets.SO_SNDBUFFORCE, send);
-    size(fd, Sockets.SO_RCVBUF, Sockets.SO_RCVBUFFORCE, receive);
-    long result = FdCalls.setSocketInt(fd, Sockets.SOL_SOCKET, Sockets.SO_BUF_LOCK, locks);
-    if (Kernel.isError(result)) {
-      throw Inside.failure("set which socket buffers are fixed", result);
-    }
-  }
-
-  private static void size(int fd, int option, int force, int wanted) throws CheckpointException {
-    if (wanted == 0 || FdCalls.socketInt(fd, Sockets.SOL_SOCKET, option, 0) == wanted) {
-      return;
-    }
-    long result = FdCalls.setSocketInt(fd, Sockets.SOL_SOCKET, force, wanted / 2);
-    if (result == -Errno.EPERM) {
-      result = FdCalls.setSocketInt(fd, Sockets.SOL_SOCKET, option, wanted / 2);
-    }
-    if (Kernel.isError(result)) {
-      throw Inside.failure("set the size of a socket buffer to " + wanted, result);
-    }
-  }
-
-  private static int value(SocketOptions options, int name) {
-    for (SocketOption option : options.getValuesList()) {
-      if (option.getLevel() == Sockets.SOL_SOCKET
-          && option.getName() == name
-          && option.getValue().size() >= 4) {
-        ByteString value = option.getValue();
-        return (value.byteAt(0) & 0xff)
-            | (value.byteAt(1) & 0xff) << 8
-            | (value.byteAt(2) & 0xff) << 16
-            | (value.byteAt(3) & 0xff) << 24;
-      }
-    }
-    return 0;
   }
 }
