@@ -20,9 +20,12 @@
 
 #include <asm/termbits.h>
 #include <asm/unistd.h>
+#include <linux/if_packet.h>
 #include <linux/in6.h>
 #include <linux/kcmp.h>
+#include <linux/net_tstamp.h>
 #include <linux/netlink.h>
+#include <linux/packet_diag.h>
 #include <linux/sock_diag.h>
 #include <linux/udp.h>
 #include <linux/unix_diag.h>
@@ -45,12 +48,19 @@
 #define SIZEOF_WINSIZE sizeof(struct winsize)
 #define SIZEOF_ITIMERSPEC sizeof(struct itimerspec)
 
-// Newer than the headers may be: <asm-generic/socket.h> and <linux/socket.h> of Linux 6.5 and 6.16.
+// Newer than the headers may be: <asm-generic/socket.h>, <linux/socket.h> and <linux/if_packet.h>
+// of Linux 6.5, 6.14 and 6.16.
 #ifndef SO_PASSPIDFD
 #define SO_PASSPIDFD 76
 #endif
 #ifndef SO_PASSRIGHTS
 #define SO_PASSRIGHTS 83
+#endif
+#ifndef SO_RCVPRIORITY
+#define SO_RCVPRIORITY 82
+#endif
+#ifndef PACKET_VNET_HDR_SZ
+#define PACKET_VNET_HDR_SZ 24
 #endif
 #ifndef SCM_PIDFD
 #define SCM_PIDFD 4

@@ -8,10 +8,8 @@
 #include "jcrtest.h"
 #include <linux/aio_abi.h>
 #include <linux/bpf.h>
-#include <linux/if_packet.h>
 #include <linux/io_uring.h>
 #include <linux/perf_event.h>
-#include <net/ethernet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -44,7 +42,7 @@ static void all(void) {
   hold("userfaultfd", syscall(SYS_userfaultfd, 1));
   aio_context_t context = 0;
   hold("aio", syscall(SYS_io_setup, 8, &context));
-  hold("packet", socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL)));
+  hold("vsock", socket(AF_VSOCK, SOCK_STREAM, 0));
   union bpf_attr map = {.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 4, .max_entries = 1};
   hold("bpf", syscall(SYS_bpf, BPF_MAP_CREATE, &map, sizeof map));
   // Needs a huge page that is free.

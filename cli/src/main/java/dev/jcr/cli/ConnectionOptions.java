@@ -29,7 +29,7 @@ final class ConnectionOptions {
       names = "--skip-in-flight",
       description =
           "Lose connections to a listening socket that are not accepted yet: their other ends get a"
-              + " reset, or try again.")
+              + " reset, or try again. And packets that wait in packet sockets.")
   private boolean skipInFlight;
 
   LinkPolicy policy() throws CheckpointException {

@@ -160,7 +160,7 @@ final class MigrateCommand implements Callable<Integer> {
         names = "--skip-in-flight",
         description =
             "Connections to a listening socket that are not accepted yet: their other ends get a"
-                + " reset, or try again.")
+                + " reset, or try again. And packets that wait in packet sockets.")
     private boolean skipInFlight;
 
     @Option(

@@ -99,6 +99,7 @@ public record FileChanges(
             PIDFD,
             MESSAGE_QUEUE,
             NETLINK_SOCKET,
+            PACKET_SOCKET,
             KIND_NOT_SET -> {}
       }
     }

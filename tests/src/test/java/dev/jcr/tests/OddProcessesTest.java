@@ -143,7 +143,7 @@ class OddProcessesTest {
     reasons.put("perf", "a perf event is not restorable");
     reasons.put("userfaultfd", "a userfaultfd is not restorable");
     reasons.put("aio", "an asynchronous I/O context (io_setup) is " + UNSUPPORTED + " yet");
-    reasons.put("packet", "a socket of family 17 is not restorable yet");
+    reasons.put("vsock", "a socket of family 40 is not restorable yet");
     reasons.put("bpf", "bpf-map is not restorable");
     reasons.put("md5", "a TCP socket that signs its packets (TCP_MD5SIG or TCP_AO)");
     reasons.put("ebpf", "a socket with an eBPF filter is not restorable");

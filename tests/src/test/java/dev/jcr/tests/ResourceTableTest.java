@@ -56,7 +56,8 @@ class ResourceTableTest {
             .isTrue();
         boolean looksLikeACase =
             CASE.matcher(kind.proofs.getFirst()).matches()
-                && Stream.of("zoo ", "tcp ", "objects ", "ranges ", "pipes ", "sockets ")
+                && Stream.of(
+                        "zoo ", "tcp ", "objects ", "packets ", "ranges ", "pipes ", "sockets ")
                     .anyMatch(kind.proofs.getFirst()::startsWith);
         assertThat(looksLikeACase).as("%s: no such case: %s", kind, kind.proofs).isFalse();
       }

@@ -65,6 +65,14 @@ final class SilentLosses {
         Loss.of(
             "events of fanotify", "refused: a fanotify group with unread events, when there are"),
         Loss.of("multicast groups", "objects multicast", "objects multicast6"),
+        Loss.of(
+            "packets that wait in packet sockets", "PacketSocketsTest#refused", "packets queued"),
+        Loss.of(
+            "counters of packet sockets (PACKET_STATISTICS)",
+            "reported: reading them would clear them"),
+        Loss.of(
+            "place in a fanout group of packet sockets, size of the group",
+            "reported: no call tells them"),
         Loss.of("TCP: congestion control, user timeout, deferred accept", "tcp options"),
         Loss.of("TCP: MD5 and AO keys", "OddProcessesTest#everythingThatIsRefused"),
         Loss.of("eBPF socket filters", "OddProcessesTest#everythingThatIsRefused"),

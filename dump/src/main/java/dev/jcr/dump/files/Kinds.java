@@ -55,6 +55,7 @@ final class Kinds {
       case Sockets.AF_INET, Sockets.AF_INET6 ->
           InetSockets.describe(scene, file, family, description);
       case Sockets.AF_NETLINK -> NetlinkSockets.describe(scene, file, description);
+      case Sockets.AF_PACKET -> PacketSockets.describe(scene, file, description);
       default ->
           throw new Refusal("a socket of family " + family + " is not restorable yet", "close it");
     }

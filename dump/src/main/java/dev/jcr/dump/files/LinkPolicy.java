@@ -5,7 +5,8 @@ package dev.jcr.dump.files;
 /// @param tcp established TCP connections
 /// @param externalUnix connections of unix sockets to other processes may be lost; otherwise they
 ///   forbid the dump
-/// @param skipInFlight so may connections that a listening socket has not accepted yet
+/// @param skipInFlight so may connections that a listening socket has not accepted yet, and what
+///   waits in packet sockets
 public record LinkPolicy(ConnectionPolicy tcp, boolean externalUnix, boolean skipInFlight) {
   /// Nothing may be lost, and established TCP connections forbid the dump.
   public static final LinkPolicy REFUSE = new LinkPolicy(ConnectionPolicy.REFUSE, false, false);

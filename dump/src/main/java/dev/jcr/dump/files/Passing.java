@@ -39,7 +39,8 @@ final class Passing {
           INET_SOCKET,
           PIDFD,
           MESSAGE_QUEUE,
-          NETLINK_SOCKET -> {}
+          NETLINK_SOCKET,
+          PACKET_SOCKET -> {}
       case TIMERFD, EPOLL, TERMINAL, INHERITED, INOTIFY, FANOTIFY, KIND_NOT_SET ->
           throw refusal(file.link());
     }

@@ -6,6 +6,7 @@ import dev.jcr.parasite.linux.Fcntl;
 import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.FdCalls;
 import dev.jcr.parasite.linux.FileStat;
+import dev.jcr.parasite.linux.PacketDiag;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.linux.UnixDiag;
 import dev.jcr.parasite.namespace.NamespaceKind;
@@ -40,6 +41,7 @@ final class Scene {
   private final List<Loss> losses = new ArrayList<>();
   private final Optional<FileStat> network;
   private final Map<Long, Optional<UnixDiag>> unixSockets = new HashMap<>();
+  private @Nullable Map<Integer, PacketDiag> packetSockets;
   private @Nullable Set<Long> signing;
   private boolean losesEvents;
   private @Nullable List<byte[]> halfOpen;
@@ -183,6 +185,16 @@ final class Scene {
       unixSockets.put(inode, known);
     }
     return known;
+  }
+
+  /// What the kernel says about a packet socket, asked once for all.
+  Optional<PacketDiag> packetDiag(long inode) throws IOException {
+    Map<Integer, PacketDiag> known = packetSockets;
+    if (known == null) {
+      known = PacketDiag.all();
+      packetSockets = known;
+    }
+    return Optional.ofNullable(known.get((int) inode));
   }
 
   /// Whether a TCP socket has MD5 keys, asked once for all.

@@ -11,6 +11,8 @@ import dev.jcr.parasite.linux.Syscall;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -132,6 +134,29 @@ final class SocketOptionList {
           Sockets.NETLINK_CAP_ACK,
           Sockets.NETLINK_EXT_ACK,
           Sockets.NETLINK_GET_STRICT_CHK);
+  private static final List<Option> PACKET =
+      options(
+          Sockets.SOL_PACKET,
+          INT,
+          Sockets.PACKET_AUXDATA,
+          Sockets.PACKET_ORIGDEV,
+          Sockets.PACKET_VERSION,
+          Sockets.PACKET_RESERVE,
+          Sockets.PACKET_LOSS,
+          // The size sets it too.
+          Sockets.PACKET_VNET_HDR,
+          Sockets.PACKET_VNET_HDR_SZ,
+          Sockets.PACKET_TIMESTAMP,
+          Sockets.PACKET_TX_HAS_OFF,
+          Sockets.PACKET_QDISC_BYPASS,
+          Sockets.PACKET_IGNORE_OUTGOING);
+  private static final List<Option> PACKET_TIMES =
+      List.of(
+          // struct so_timestamping; only its flags before Linux 5.13.
+          new Option(Sockets.SOL_SOCKET, Sockets.SO_TIMESTAMPING, 8),
+          new Option(Sockets.SOL_SOCKET, Sockets.SO_TXTIME, 8),
+          new Option(Sockets.SOL_SOCKET, Sockets.SO_RCVMARK, INT),
+          new Option(Sockets.SOL_SOCKET, Sockets.SO_RCVPRIORITY, INT));
 
   private SocketOptionList() {}
 
@@ -185,6 +210,24 @@ final class SocketOptionList {
       options.add(new Option(level, name, size));
     }
     return List.copyOf(options);
+  }
+
+  /// @param copyThreshold PACKET_COPY_THRESH, which getsockopt(2) does not give
+  static SocketOptions packet(int fd, int copyThreshold) throws Refusal {
+    SocketOptions.Builder values = filter(fd);
+    add(fd, ANY, values);
+    add(fd, ANY_LONGER, values);
+    add(fd, PACKET_TIMES, values);
+    add(fd, PACKET, values);
+    if (copyThreshold != 0) {
+      ByteBuffer value = ByteBuffer.allocate(INT).order(ByteOrder.nativeOrder());
+      values.addValues(
+          SocketOption.newBuilder()
+              .setLevel(Sockets.SOL_PACKET)
+              .setName(Sockets.PACKET_COPY_THRESH)
+              .setValue(ByteString.copyFrom(value.putInt(0, copyThreshold))));
+    }
+    return values.build();
   }
 
   static SocketOptions unix(int fd) throws Refusal {

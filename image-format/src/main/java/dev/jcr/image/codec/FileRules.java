@@ -12,6 +12,9 @@ import dev.jcr.image.v1.EpollTarget;
 import dev.jcr.image.v1.FanotifyMark;
 import dev.jcr.image.v1.Files;
 import dev.jcr.image.v1.InetSocket;
+import dev.jcr.image.v1.NetworkInterface;
+import dev.jcr.image.v1.PacketFanout;
+import dev.jcr.image.v1.PacketSocket;
 import dev.jcr.image.v1.PipeEnd;
 import dev.jcr.image.v1.SharedObject;
 import dev.jcr.image.v1.SocketOptions;
@@ -49,6 +52,11 @@ final class FileRules {
   /// ESTABLISHED, SYN_SENT, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING.
   private static final int TCP_STATES =
       1 << 1 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 8 | 1 << 9 | 1 << 11;
+
+  /// PACKET_FANOUT_FLAG_ROLLOVER, _IGNORE_OUTGOING and _DEFRAG.
+  private static final int FANOUT_FLAGS = 0xd0;
+
+  private static final int MAX_JOINS = 1024;
 
   private static final Pattern LOCK = Pattern.compile("(jcr-[0-9]{1,10}-[0-9a-f]{16})?");
 
@@ -192,6 +200,8 @@ final class FileRules {
             description.getNetlinkSocket(),
             socket -> options(socket.getOptions()));
       }
+      case PACKET_SOCKET ->
+          Rules.in("packet_socket", description.getPacketSocket(), FileRules::packet);
       case KIND_NOT_SET -> throw new Invalid("kind is missing");
     }
   }
@@ -284,6 +294,46 @@ final class FileRules {
     that(
         upTo(connection.getSendScale(), 14) && upTo(connection.getReceiveScale(), 14),
         "scale is beyond 14");
+  }
+
+  private static void packet(PacketSocket socket) throws Invalid {
+    that(socket.getType() == 2 || socket.getType() == 3, "type is not 2 or 3");
+    that(upTo(socket.getProtocol(), 0xffff), "protocol is beyond 16 bits");
+    if (socket.hasInterface()) {
+      Rules.in("interface", socket.getInterface(), FileRules::networkInterface);
+    }
+    that(!socket.getDown() || socket.hasInterface(), "down without an interface");
+    each(
+        "memberships",
+        socket.getMembershipsList(),
+        membership -> {
+          Rules.in("interface", membership.getInterface(), FileRules::networkInterface);
+          that(upTo(membership.getType(), 3), "type is beyond 3");
+          // MAX_ADDR_LEN.
+          that(membership.getAddress().size() <= 32, "address is longer than 32 bytes");
+          that(between(membership.getCount(), 1, MAX_JOINS), "count is not 1 to 1024");
+        });
+    if (socket.hasFanout()) {
+      PacketFanout fanout = socket.getFanout();
+      that(socket.getProtocol() != 0, "fanout without a protocol");
+      that(upTo(fanout.getGroup(), 0xffff), "fanout.group is beyond 16 bits");
+      that(upTo(fanout.getType(), 5), "fanout.type is beyond 5");
+      that((fanout.getFlags() & ~FANOUT_FLAGS) == 0, "fanout.flags has unknown bits");
+    }
+    options(socket.getOptions());
+  }
+
+  private static void networkInterface(NetworkInterface network) throws Invalid {
+    that(network.getIndex() > 0, "index is none");
+    String name = network.getName();
+    // IFNAMSIZ, and what dev_valid_name refuses.
+    that(
+        !name.isEmpty()
+            && name.length() < 16
+            && !name.equals(".")
+            && !name.equals("..")
+            && name.chars().noneMatch(c -> c == 0 || c == '/' || c == ':'),
+        "name is none of an interface");
   }
 
   private static void options(SocketOptions options) throws Invalid {

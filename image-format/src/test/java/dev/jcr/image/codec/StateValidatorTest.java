@@ -12,7 +12,10 @@ import dev.jcr.image.v1.Ended;
 import dev.jcr.image.v1.InetSocket;
 import dev.jcr.image.v1.MessageQueue;
 import dev.jcr.image.v1.Namespace;
+import dev.jcr.image.v1.NetworkInterface;
 import dev.jcr.image.v1.NumaPolicy;
+import dev.jcr.image.v1.PacketMembership;
+import dev.jcr.image.v1.PacketSocket;
 import dev.jcr.image.v1.PageKind;
 import dev.jcr.image.v1.PageRun;
 import dev.jcr.image.v1.PageSpace;
@@ -53,6 +56,23 @@ class StateValidatorTest {
 
   private static void unix(ProcessState.Builder state, UnixSocket.Builder socket) {
     state.getFilesBuilder().getDescriptionsBuilder(3).setUnixSocket(socket);
+  }
+
+  private static PacketSocket.Builder packet(ProcessState.Builder state) {
+    return state
+        .getFilesBuilder()
+        .getDescriptionsBuilder(3)
+        .getPacketSocketBuilder()
+        .setType(3)
+        .setProtocol(3)
+        .setInterface(NetworkInterface.newBuilder().setName("eth0").setIndex(2));
+  }
+
+  private static PacketMembership.Builder membership(ProcessState.Builder state) {
+    return packet(state)
+        .addMembershipsBuilder()
+        .setInterface(NetworkInterface.newBuilder().setName("eth0").setIndex(2))
+        .setCount(1);
   }
 
   private static ByteString bytes(int count) {
@@ -139,6 +159,49 @@ class StateValidatorTest {
                     .setMode(2)
                     .addFiltersBuilder()
                     .setProgram(ByteString.copyFrom(new byte[9]))),
+        refused("files.descriptions[3].packet_socket.type is not", s -> packet(s).setType(10)),
+        refused(
+            "files.descriptions[3].packet_socket.protocol is beyond",
+            s -> packet(s).setProtocol(1 << 16)),
+        refused(
+            "files.descriptions[3].packet_socket.interface.index is none",
+            s -> packet(s).getInterfaceBuilder().setIndex(0)),
+        refused(
+            "files.descriptions[3].packet_socket.interface.name is none of",
+            s -> packet(s).getInterfaceBuilder().setName("../eth0")),
+        refused(
+            "files.descriptions[3].packet_socket.interface.name is none of",
+            s -> packet(s).getInterfaceBuilder().setName("sixteen-letters-")),
+        refused(
+            "files.descriptions[3].packet_socket.down without an interface",
+            s -> packet(s).setDown(true).clearInterface()),
+        refused(
+            "files.descriptions[3].packet_socket.memberships[0].interface.index is none",
+            s -> membership(s).clearInterface()),
+        refused(
+            "files.descriptions[3].packet_socket.memberships[0].type is beyond",
+            s -> membership(s).setType(4)),
+        refused(
+            "files.descriptions[3].packet_socket.memberships[0].address is longer",
+            s -> membership(s).setAddress(bytes(33))),
+        refused(
+            "files.descriptions[3].packet_socket.memberships[0].count is not",
+            s -> membership(s).setCount(-1)),
+        refused(
+            "files.descriptions[3].packet_socket.fanout without a protocol",
+            s -> packet(s).setProtocol(0).getFanoutBuilder().setGroup(1)),
+        refused(
+            "files.descriptions[3].packet_socket.fanout.group is beyond",
+            s -> packet(s).getFanoutBuilder().setGroup(1 << 16)),
+        refused(
+            "files.descriptions[3].packet_socket.fanout.type is beyond",
+            s -> packet(s).getFanoutBuilder().setType(6)),
+        refused(
+            "files.descriptions[3].packet_socket.fanout.flags has unknown bits",
+            s -> packet(s).getFanoutBuilder().setFlags(0x20)),
+        refused(
+            "files.descriptions[3].packet_socket.options.filter is not",
+            s -> packet(s).getOptionsBuilder().setFilter(bytes(9))),
         refused(
             "files.descriptions[3].inet_socket.local or remote is missing",
             s ->
@@ -526,7 +589,7 @@ class StateValidatorTest {
 
   @Test
   void everyKindOfDescriptionHasARule() {
-    // KIND_NOT_SET and 19 kinds: a new kind wants a thought about its rules.
-    assertThat(Description.KindCase.values()).hasSize(20);
+    // KIND_NOT_SET and 20 kinds: a new kind wants a thought about its rules.
+    assertThat(Description.KindCase.values()).hasSize(21);
   }
 }

@@ -7,11 +7,13 @@ public final class Sockets {
   public static final int AF_INET = 2;
   public static final int AF_INET6 = 10;
   public static final int AF_NETLINK = 16;
+  public static final int AF_PACKET = 17;
 
   public static final int SOCK_STREAM = 1;
   public static final int SOCK_DGRAM = 2;
   public static final int SOCK_RAW = 3;
   public static final int SOCK_SEQPACKET = 5;
+  public static final int SOCK_PACKET = 10;
   public static final int SOCK_NONBLOCK = 0x800;
   public static final int SOCK_CLOEXEC = 0x80000;
 
@@ -57,6 +59,7 @@ public final class Sockets {
   public static final int SO_BINDTODEVICE = 25;
   public static final int SO_ATTACH_FILTER = 26;
   public static final int SO_GET_FILTER = 26;
+  public static final int SO_DETACH_FILTER = 27;
   public static final int SO_TIMESTAMP = 29;
   public static final int SO_ACCEPTCONN = 30;
   public static final int SO_SNDBUFFORCE = 32;
@@ -64,6 +67,7 @@ public final class Sockets {
   public static final int SO_PASSSEC = 34;
   public static final int SO_TIMESTAMPNS = 35;
   public static final int SO_MARK = 36;
+  public static final int SO_TIMESTAMPING = 37;
   public static final int SO_PROTOCOL = 38;
   public static final int SO_DOMAIN = 39;
   public static final int SO_RXQ_OVFL = 40;
@@ -74,8 +78,11 @@ public final class Sockets {
   public static final int SO_MAX_PACING_RATE = 47;
   public static final int SO_INCOMING_CPU = 49;
   public static final int SO_ZEROCOPY = 60;
+  public static final int SO_TXTIME = 61;
   public static final int SO_BUF_LOCK = 72;
+  public static final int SO_RCVMARK = 75;
   public static final int SO_PASSPIDFD = 76;
+  public static final int SO_RCVPRIORITY = 82;
   public static final int SO_PASSRIGHTS = 83;
   public static final int SCM_RIGHTS = 1;
   public static final int SCM_CREDENTIALS = 2;
@@ -193,6 +200,35 @@ public final class Sockets {
   public static final int UNIX_DIAG_RQLEN = 4;
   public static final int UNIX_DIAG_MEMINFO = 5;
   public static final int UNIX_DIAG_SHUTDOWN = 6;
+
+  public static final int SOL_PACKET = 263;
+  public static final int PACKET_ADD_MEMBERSHIP = 1;
+  public static final int PACKET_AUXDATA = 8;
+  public static final int PACKET_ORIGDEV = 9;
+  public static final int PACKET_VERSION = 10;
+  public static final int PACKET_COPY_THRESH = 7;
+  public static final int PACKET_RESERVE = 12;
+  public static final int PACKET_LOSS = 14;
+  public static final int PACKET_VNET_HDR = 15;
+  public static final int PACKET_TIMESTAMP = 17;
+  public static final int PACKET_FANOUT = 18;
+  public static final int PACKET_TX_HAS_OFF = 19;
+  public static final int PACKET_QDISC_BYPASS = 20;
+  public static final int PACKET_IGNORE_OUTGOING = 23;
+  public static final int PACKET_VNET_HDR_SZ = 24;
+  public static final int PACKET_FANOUT_CBPF = 6;
+  public static final int PACKET_FANOUT_EBPF = 7;
+  public static final int SOF_TIMESTAMPING_OPT_ID = 128;
+  public static final int PACKET_SHOW_INFO = 1;
+  public static final int PACKET_SHOW_MCLIST = 2;
+  public static final int PACKET_SHOW_RING_CFG = 4;
+  public static final int PACKET_SHOW_FANOUT = 8;
+  public static final int PACKET_DIAG_INFO = 0;
+  public static final int PACKET_DIAG_MCLIST = 1;
+  public static final int PACKET_DIAG_RX_RING = 2;
+  public static final int PACKET_DIAG_TX_RING = 3;
+  public static final int PACKET_DIAG_FANOUT = 4;
+  public static final int PDI_RUNNING = 1;
 
   private Sockets() {}
 }

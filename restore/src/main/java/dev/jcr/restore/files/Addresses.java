@@ -2,6 +2,7 @@ package dev.jcr.restore.files;
 
 import com.google.protobuf.ByteString;
 import dev.jcr.image.v1.InetSocket;
+import dev.jcr.image.v1.PacketSocket;
 import dev.jcr.parasite.linux.FileName;
 import dev.jcr.parasite.linux.Sockets;
 import java.net.InetAddress;
@@ -38,6 +39,15 @@ final class Addresses {
 
   private static int port(byte[] sockaddr) {
     return (sockaddr[2] & 0xff) << 8 | (sockaddr[3] & 0xff);
+  }
+
+  /// " of protocol 0x88cc at eth0", without what it has not.
+  static String packet(PacketSocket socket) {
+    String protocol =
+        socket.getProtocol() == 0
+            ? ""
+            : " of protocol 0x" + Integer.toHexString(socket.getProtocol());
+    return protocol + (socket.hasInterface() ? " at " + socket.getInterface().getName() : "");
   }
 
   static String protocol(InetSocket socket) {

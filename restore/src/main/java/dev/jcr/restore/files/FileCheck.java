@@ -11,6 +11,8 @@ import dev.jcr.image.v1.FileIdentity;
 import dev.jcr.image.v1.Files;
 import dev.jcr.image.v1.InetSocket;
 import dev.jcr.image.v1.InotifyWatch;
+import dev.jcr.image.v1.NetworkInterface;
+import dev.jcr.image.v1.PacketSocket;
 import dev.jcr.image.v1.Pidfd;
 import dev.jcr.image.v1.SharedObject;
 import dev.jcr.image.v1.SocketOption;
@@ -20,6 +22,7 @@ import dev.jcr.parasite.linux.Fcntl;
 import dev.jcr.parasite.linux.Fd;
 import dev.jcr.parasite.linux.FdCalls;
 import dev.jcr.parasite.linux.FileStat;
+import dev.jcr.parasite.linux.Interfaces;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.OpenFlags;
 import dev.jcr.parasite.linux.Sockets;
@@ -36,6 +39,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.TreeSet;
 import java.util.stream.Collectors;
 
 /// What of the descriptor column this host cannot give, found before any process is created and
@@ -121,6 +125,7 @@ public final class FileCheck {
         case PIDFD -> pidfd(fd, description.getPidfd());
         case UNIX_SOCKET -> unix(fd, description.getUnixSocket());
         case INET_SOCKET -> inet(fd, description.getInetSocket());
+        case PACKET_SOCKET -> packet(fd, description.getPacketSocket());
         case TERMINAL -> terminal(fd, description);
         case INOTIFY -> {
           for (InotifyWatch watch : description.getInotify().getWatchesList()) {
@@ -381,6 +386,36 @@ public final class FileCheck {
           result == -Errno.EADDRINUSE
               ? "stop the program that uses it"
               : "give this host the address");
+    }
+  }
+
+  private void packet(int fd, PacketSocket packet) throws SyscallException {
+    long result =
+        Kernel.raw(Syscall.SOCKET, Sockets.AF_PACKET, packet.getType() | Sockets.SOCK_CLOEXEC, 0);
+    if (Kernel.isError(result)) {
+      add(
+          "address",
+          fd,
+          "cannot make a packet socket: " + Errno.describe((int) -result),
+          result == -Errno.EPERM
+              ? "run jcr with CAP_NET_RAW"
+              : "restore on a kernel with packet sockets");
+      return;
+    }
+    try (Fd socket = new Fd((int) result)) {
+      Set<String> missing = new TreeSet<>();
+      for (NetworkInterface each : PacketMaker.interfaces(packet)) {
+        if (Interfaces.index(socket.number(), each.getName()).isEmpty()) {
+          missing.add(each.getName());
+        }
+      }
+      for (String name : missing) {
+        add(
+            "address",
+            fd,
+            "it was a packet socket of interface " + name + ", which is not there",
+            "give an interface that name");
+      }
     }
   }
 

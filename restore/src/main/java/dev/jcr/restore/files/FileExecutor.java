@@ -67,6 +67,7 @@ public final class FileExecutor implements AutoCloseable {
   private final Objects objects;
   private final Pipes pipes;
   private final SocketMaker sockets;
+  private final PacketMaker packets;
   private final Terminals terminals;
   private final Epolls epolls;
   private final boolean foreground;
@@ -79,6 +80,7 @@ public final class FileExecutor implements AutoCloseable {
     this.objects = new Objects(inside);
     this.pipes = new Pipes(inside);
     this.sockets = new SocketMaker(inside, workingDirectory);
+    this.packets = new PacketMaker(inside);
     this.terminals = new Terminals(inside);
     this.epolls = new Epolls(inside);
     this.foreground = foreground;
@@ -124,6 +126,7 @@ public final class FileExecutor implements AutoCloseable {
   public List<String> notes() {
     List<String> notes = new ArrayList<>(epolls.notes());
     notes.addAll(sockets.notes());
+    notes.addAll(packets.notes());
     return notes;
   }
 
@@ -217,6 +220,9 @@ public final class FileExecutor implements AutoCloseable {
       case FileStep.StartConnection(int id, var socket) -> sockets.start(id, socket);
       case FileStep.MakeNetlinkSocket(int id, var socket, int flags) ->
           sockets.netlink(id, socket, flags);
+      case FileStep.MakePacketSocket(int id, var socket, int flags) ->
+          packets.make(id, socket, flags);
+      case FileStep.StartPacketSocket(int id, var socket) -> packets.start(id, socket);
       case FileStep.MakeInotify(int id, int flags) ->
           inside.hold(
               id,
@@ -528,6 +534,7 @@ public final class FileExecutor implements AutoCloseable {
   @Override
   public void close() {
     sockets.close();
+    packets.close();
     inside.close();
   }
 }

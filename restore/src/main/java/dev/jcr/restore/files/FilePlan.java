@@ -245,6 +245,10 @@ public record FilePlan(
         }
         case NETLINK_SOCKET ->
             make.add(new FileStep.MakeNetlinkSocket(id, description.getNetlinkSocket(), flags));
+        case PACKET_SOCKET -> {
+          make.add(new FileStep.MakePacketSocket(id, description.getPacketSocket(), flags));
+          last.add(new FileStep.StartPacketSocket(id, description.getPacketSocket()));
+        }
         case INOTIFY -> {
           make.add(new FileStep.MakeInotify(id, flags));
           watches.add(new FileStep.AddWatches(fd(description), description.getInotify()));

@@ -12,6 +12,7 @@ import dev.jcr.image.v1.InetSocket;
 import dev.jcr.image.v1.Inotify;
 import dev.jcr.image.v1.NetlinkSocket;
 import dev.jcr.image.v1.Owner;
+import dev.jcr.image.v1.PacketSocket;
 import dev.jcr.image.v1.PipeEnd;
 import dev.jcr.image.v1.SharedObject;
 import dev.jcr.image.v1.SignalFd;
@@ -275,6 +276,22 @@ public sealed interface FileStep {
     @Override
     public String describe() {
       return "make a netlink socket of protocol " + socket.getProtocol();
+    }
+  }
+
+  /// A packet socket that gets nothing yet, not even what jcr sends for other sockets.
+  record MakePacketSocket(int id, PacketSocket socket, int flags) implements FileStep {
+    @Override
+    public String describe() {
+      return "make a packet socket" + Addresses.packet(socket);
+    }
+  }
+
+  /// Filtered, bound, and in its group: from here on it gets packets.
+  record StartPacketSocket(int id, PacketSocket socket) implements FileStep {
+    @Override
+    public String describe() {
+      return "bind a packet socket" + Addresses.packet(socket);
     }
   }
 

@@ -14,7 +14,9 @@ import dev.jcr.image.v1.FileLock;
 import dev.jcr.image.v1.Files;
 import dev.jcr.image.v1.Inherited;
 import dev.jcr.image.v1.MemoryFile;
+import dev.jcr.image.v1.NetworkInterface;
 import dev.jcr.image.v1.Owner;
+import dev.jcr.image.v1.PacketSocket;
 import dev.jcr.image.v1.PipeEnd;
 import dev.jcr.image.v1.RegularFile;
 import dev.jcr.image.v1.SharedObject;
@@ -101,6 +103,27 @@ class FilePlanTest {
                 orphan,
                 Optional.empty(),
                 UnixSocket.newBuilder().setType(1).build()));
+  }
+
+  /// What is sent while other sockets are made is not theirs.
+  @Test
+  void packetSocketsAreBoundWhenAllOthersAreMade() {
+    PacketSocket socket =
+        PacketSocket.newBuilder()
+            .setType(3)
+            .setProtocol(0x88cc)
+            .setInterface(NetworkInterface.newBuilder().setName("eth0").setIndex(2))
+            .build();
+    Files files =
+        Files.newBuilder()
+            .addDescriptors(fd(3, 1))
+            .addDescriptions(description(1).setFlags(2).setPacketSocket(socket))
+            .build();
+    FilePlan plan = FilePlan.of(files);
+    assertThat(plan.descriptors()).contains(new FileStep.MakePacketSocket(1, socket, 2));
+    FileStep start = new FileStep.StartPacketSocket(1, socket);
+    assertThat(plan.last()).containsExactly(start);
+    assertThat(start.describe()).isEqualTo("bind a packet socket of protocol 0x88cc at eth0");
   }
 
   @Test
