@@ -71,6 +71,7 @@ import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.procfs.ProcStat;
 import dev.jcr.parasite.procfs.ProcStatus;
 import dev.jcr.parasite.procfs.Smaps;
+import dev.jcr.parasite.procfs.SmapsAhead;
 import dev.jcr.parasite.ptrace.Freeze;
 import dev.jcr.parasite.ptrace.Ptrace;
 import dev.jcr.parasite.ptrace.StoppedThread;
@@ -411,9 +412,8 @@ final class Collector implements AutoCloseable {
     }
     long describing = System.nanoTime();
     List<Zombie> zombies = Zombies.of(children);
-    List<Smaps> smaps = proc.smaps();
-    refuse(VmaCollector.problems(smaps));
-    refuse(WatchedMemory.problems(smaps, scan));
+    // Nothing of it changes any more, nor does anything below change mappings.
+    SmapsAhead mapped = SmapsAhead.of(proc);
     Files files;
     List<Loss> losses;
     List<Vma> vmas;
@@ -422,6 +422,9 @@ final class Collector implements AutoCloseable {
     PageDumper dumper = new PageDumper(memory, pages, host.getPageSize());
     try (Namespaces.Visit _ = fileCollector.namespaces().enter();
         Collected collected = fileCollector.collect(stoppedAt, secrets)) {
+      List<Smaps> smaps = mapped.get();
+      refuse(VmaCollector.problems(smaps));
+      refuse(WatchedMemory.problems(smaps, scan));
       vmas =
           NumaPolicies.added(
               GuardPages.added(

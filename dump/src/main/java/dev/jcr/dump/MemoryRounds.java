@@ -47,6 +47,11 @@ public final class MemoryRounds implements AutoCloseable {
 
   private final boolean rehearsed;
 
+  /// Of the last round, and what it was made of.
+  private List<Vma> mapped = List.of();
+
+  private String maps = "";
+
   private MemoryRounds(int pid, Program begun, WriteTracker tracker, boolean rehearsed) {
     this.pid = pid;
     this.begun = begun;
@@ -165,12 +170,7 @@ public final class MemoryRounds implements AutoCloseable {
         PageScan scan = PageScan.open(process.tid())) {
       PageWriter pages = image.pages(pageSize);
       PageDumper dumper = PageDumper.ofRunning(memory, pages, pageSize);
-      List<Vma> mapped;
-      try (Namespaces namespaces = Namespaces.of(process.tid());
-          Namespaces.Visit _ = namespaces.enter()) {
-        mapped = vmas.collect(proc.smaps(), _ -> 1);
-      }
-      dumper.dump(mapped, scan, tracker, true);
+      dumper.dump(mapped(process), scan, tracker, true);
       dumper.finish();
       statistics
           .setPagesScanned(dumper.scanned())
@@ -200,6 +200,20 @@ public final class MemoryRounds implements AutoCloseable {
       if (!done && tracking != null) {
         Keeper.end(tracking, pid);
       }
+    }
+  }
+
+  /// The kernel walks all pages for smaps, but not for maps: where these are as they were, so are
+  /// those, but for advice that a round makes no use of.
+  private List<Vma> mapped(Anchor process) throws CheckpointException, IOException {
+    try (Namespaces namespaces = Namespaces.of(process.tid());
+        Namespaces.Visit _ = namespaces.enter()) {
+      String now = process.proc().text("maps");
+      if (!now.equals(maps)) {
+        mapped = vmas.collect(process.proc().smaps(), _ -> 1);
+        maps = now;
+      }
+      return mapped;
     }
   }
 

@@ -70,9 +70,10 @@ public final class Restore {
       @Nullable Staging staging,
       @Nullable RemoteMemory remote)
       throws CheckpointException {
-    long begin = System.nanoTime();
+    Laps laps = new Laps();
     ImageReader image =
         staging == null ? ImageReader.open(options.directory()) : staging.last(options.directory());
+    laps.lap("OpenImage");
     boolean taken = false;
     try {
       if (remote == null) {
@@ -88,6 +89,7 @@ public final class Restore {
         if (!options.verified() && (options.lazy().isEmpty() || joined.hasMounts())) {
           image.verifyPages();
         }
+        laps.lap("VerifyPages");
         EmbeddedFiles embedded = embedded(wanted, changed, joined);
         ClockPlan clocks =
             ClockPlan.of(embedded.state().getTimers(), HostClocks.read(), options.clocks());
@@ -100,6 +102,7 @@ public final class Restore {
           HostCheck.require(options.directory().toString(), problems);
           FileCheck.require(embedded.state().getFiles(), changed);
         }
+        laps.lap("CheckHost");
         VdsoVerdict vdso = VdsoVerdict.of(embedded.state(), here.mappings());
         ProcessState state = vdso.applied(embedded.state());
         LazyRanges lazy =
@@ -117,13 +120,14 @@ public final class Restore {
             vdso.applied(RestorePlan.of(state, image.pagemap(), changed, lazy, clocks));
         Staging.Session<RestoredProcess> work =
             handed -> {
+              laps.lap(handed == null ? "Plan" : "StagePages");
               try (RestoreSession session =
                   new RestoreSession(
-                      image, state, host, joined, !options.detach(), handed, lazy, remote)) {
+                      image, state, host, joined, !options.detach(), handed, lazy, remote, laps)) {
                 session.note(embedded.notes());
                 session.note(joined.notes());
                 session.note(clocks.note().stream().toList());
-                return execute(options, gate, session, steps, CpuVerdict.of(state, host), begin);
+                return execute(options, gate, session, steps, CpuVerdict.of(state, host), laps);
               }
             };
         RestoredProcess restored =
@@ -164,7 +168,7 @@ public final class Restore {
       RestoreSession session,
       RestorePlan.Steps steps,
       CpuVerdict verdict,
-      long begin)
+      Laps laps)
       throws CheckpointException {
     session.run(steps.create());
     session.run(steps.build());
@@ -174,6 +178,7 @@ public final class Restore {
       throw new CheckpointException(
           Outcome.FAILED, "cannot restore " + options.directory() + ": it was called off");
     }
+    laps.lap("AwaitDecision");
     boolean connected = session.hasConnections();
     if (connected) {
       gate.letsGo();
@@ -200,7 +205,7 @@ public final class Restore {
         session.timings(),
         session.notes(),
         verdict,
-        (System.nanoTime() - begin) / 1000,
+        laps.all(),
         session.server());
   }
 

@@ -27,6 +27,8 @@ import dev.jcr.parasite.linux.Userfault;
 import dev.jcr.parasite.namespace.Namespaces;
 import dev.jcr.parasite.procfs.Anchor;
 import dev.jcr.parasite.procfs.Proc;
+import dev.jcr.parasite.procfs.Smaps;
+import dev.jcr.parasite.procfs.SmapsAhead;
 import dev.jcr.parasite.ptrace.Tracee;
 import dev.jcr.parasite.remote.AmxState;
 import dev.jcr.parasite.remote.Batch;
@@ -94,7 +96,7 @@ final class RestoreSession implements AutoCloseable {
   private final Staging.@Nullable Handed staged;
   private final LazyRanges lazy;
   private final @Nullable RemoteMemory remote;
-  private final List<Timing> timings = new ArrayList<>();
+  private final Laps laps;
   private final FileCopies copies = new FileCopies();
   private final List<Tracee> born = new ArrayList<>();
   private final List<String> notes = new ArrayList<>();
@@ -110,6 +112,7 @@ final class RestoreSession implements AutoCloseable {
   private @Nullable Userfault userfault;
   private @Nullable LazyServer server;
   private @Nullable NamespaceInit init;
+  private @Nullable SmapsAhead mapped;
   private boolean done;
 
   /// @param state the image's, with what is to be other
@@ -118,6 +121,7 @@ final class RestoreSession implements AutoCloseable {
   /// @param staged pages that are in place already; only for a detached process
   /// @param lazy what comes on demand
   /// @param remote who gives it; null: the image
+  /// @param laps goes on with the steps
   RestoreSession(
       ImageReader image,
       ProcessState state,
@@ -126,7 +130,9 @@ final class RestoreSession implements AutoCloseable {
       boolean foreground,
       Staging.@Nullable Handed staged,
       LazyRanges lazy,
-      @Nullable RemoteMemory remote) {
+      @Nullable RemoteMemory remote,
+      Laps laps) {
+    this.laps = laps;
     this.remote = remote;
     this.staged = staged;
     this.lazy = lazy;
@@ -159,7 +165,7 @@ final class RestoreSession implements AutoCloseable {
   }
 
   List<Timing> timings() {
-    return List.copyOf(timings);
+    return laps.timings();
   }
 
   List<String> notes() {
@@ -195,19 +201,13 @@ final class RestoreSession implements AutoCloseable {
     int next = 0;
     while (next < steps.size()) {
       RestoreStep step = steps.get(next);
-      long start = System.nanoTime();
       try {
         next += execute(steps.subList(next, steps.size()));
       } catch (IOException e) {
         throw new CheckpointException(
             Outcome.FAILED, "cannot " + step.describe() + ": " + e.getMessage(), e);
       }
-      String name = step.getClass().getSimpleName();
-      long took = (System.nanoTime() - start) / 1000;
-      if (!timings.isEmpty() && timings.getLast().step().equals(name)) {
-        took += timings.removeLast().microseconds();
-      }
-      timings.add(new Timing(name, took));
+      laps.lap(step.getClass().getSimpleName());
     }
   }
 
@@ -331,6 +331,10 @@ final class RestoreSession implements AutoCloseable {
           // Whoever ends the groups of jcr would end the process as well.
           var _ = Cgroups.join(init.pid(), identity.getCgroupsList());
         }
+        // From here to their proof the mappings stay as they are.
+        if (!namespaces.hasMounts()) {
+          mapped = SmapsAhead.of(Proc.of(process().tid()));
+        }
       }
       case RestoreStep.ConfigureThread(var thread) -> configure(List.of(thread));
       case RestoreStep.SetDumpable(int dumpable) -> {
@@ -405,10 +409,14 @@ final class RestoreSession implements AutoCloseable {
       case RestoreStep.ProveMappings _ -> {
         try (Namespaces.Visit _ = namespaces.enter()) {
           MappingProof.require(
-              process().tid(), state.getMemory().getVmasList(), bootstrap, bootstrapSize);
+              process().tid(), smaps(), state.getMemory().getVmasList(), bootstrap, bootstrapSize);
         }
       }
     }
+  }
+
+  private List<Smaps> smaps() throws IOException {
+    return mapped == null ? Proc.of(process().tid()).smaps() : mapped.get();
   }
 
   /// userfaultfd(2) belongs to the memory of its caller. Not UFFD_USER_MODE_ONLY: the kernel

@@ -60,6 +60,7 @@ import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.Consumer;
+import java.util.stream.Collectors;
 import javax.net.ssl.SSLContext;
 import org.jspecify.annotations.Nullable;
 
@@ -633,12 +634,24 @@ public final class Destination implements AutoCloseable {
         throws CheckpointException {
       boolean again = journal.state().equals("decided");
       journal.with("pid", pid).with("start_time", startTime(pid));
+      long rebuilt = System.nanoTime();
       for (Future<Boolean> each : durable) {
         await(each);
       }
+      long synced = System.nanoTime();
       set(again ? "decided" : "prepared");
-      process.prepared.complete(timings.toString());
+      List<RestoredProcess.Timing> all = new ArrayList<>(timings);
+      all.add(new RestoredProcess.Timing("AwaitDisk", (synced - rebuilt) / 1000));
+      all.add(new RestoredProcess.Timing("Journal", (System.nanoTime() - synced) / 1000));
+      process.prepared.complete(words(all));
       return await(process.decision);
+    }
+
+    /// "OpenImage 3120, CheckHost 840".
+    private static String words(List<RestoredProcess.Timing> timings) {
+      return timings.stream()
+          .map(timing -> timing.step() + " " + timing.microseconds())
+          .collect(Collectors.joining(", "));
     }
 
     @Override

@@ -115,9 +115,9 @@ public final class Source {
   /// Told about a migration as it goes on. Called from the thread that migrates, of connections
   /// from others. One that throws calls the migration off, as long as it is not decided.
   public interface Listener {
-    /// `event` is one of accepted, file (goes along, and why), round, frozen, prepared, committed,
-    /// running, lost (what may be), whole; of connections: connected, broken, reconnected. Numbers
-    /// follow by name.
+    /// `event` is one of accepted, file (goes along, and why), round, committed, running, frozen
+    /// (what the process stood still for before it was sent), lost (what may be), whole; of
+    /// connections: connected, broken, reconnected. Numbers follow by name.
     void event(String event, String... namesAndValues);
   }
 
@@ -466,6 +466,19 @@ public final class Source {
           throw failure;
         }
         journal.set("done");
+        Statistics times = report.statistics();
+        listener.event(
+            "frozen",
+            "freezing_us",
+            Long.toString(times.getFreezingTime()),
+            "registers_us",
+            Long.toString(times.getRegistersTime()),
+            "injection_us",
+            Long.toString(times.getInjectionTime()),
+            "descriptors_us",
+            Long.toString(times.getDescriptorsTime()),
+            "memory_us",
+            Long.toString(times.getMemdumpTime()));
         for (Loss loss : report.losses()) {
           listener.event(
               "lost",

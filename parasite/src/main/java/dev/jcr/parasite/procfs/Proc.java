@@ -27,6 +27,10 @@ public final class Proc {
   private static final int CHUNK = 64 * 1024;
   private static final ThreadBuffer BUFFER = new ThreadBuffer(CHUNK);
   private static final int PATH_MAX = 4096;
+
+  /// Shorter than any mapping's record in smaps.
+  private static final int SMAPS_CHUNK = 512;
+
   private static final int O_DIRECTORY = Kernel.HOST == Arch.ARCH_AARCH64 ? 0x4000 : 0x10000;
 
   private final String folder;
@@ -64,19 +68,20 @@ public final class Proc {
   }
 
   public byte[] bytes(String relative) throws IOException {
-    return bytes(relative, false);
+    return bytes(relative, false, CHUNK);
   }
 
   /// @param record the file is one record, which the kernel gives whole by the first read(2)
   ///   (fs/seq_file.c, single_open)
-  private byte[] bytes(String relative, boolean record) throws IOException {
+  /// @param chunk bytes of a read(2)
+  private byte[] bytes(String relative, boolean record, int chunk) throws IOException {
     String path = path(relative);
     try (Fd fd = Fd.open(path, Fd.O_RDONLY, 0)) {
       MemorySegment buffer = BUFFER.get();
       byte[] all = new byte[0];
       int used = 0;
       while (true) {
-        long result = Kernel.raw(Syscall.READ, fd.number(), buffer.address(), CHUNK);
+        long result = Kernel.raw(Syscall.READ, fd.number(), buffer.address(), chunk);
         if (Kernel.isError(result)) {
           throw new SyscallException("read " + path, Syscall.READ, (int) -result);
         }
@@ -86,7 +91,7 @@ public final class Proc {
         }
         MemorySegment.copy(buffer, ValueLayout.JAVA_BYTE, 0, all, used, count);
         used += count;
-        if (count == 0 || (record && count < CHUNK)) {
+        if (count == 0 || (record && count < chunk)) {
           return used == all.length ? all : Arrays.copyOf(all, used);
         }
       }
@@ -94,7 +99,7 @@ public final class Proc {
   }
 
   private String record(String relative) throws IOException {
-    return new String(bytes(relative, true), StandardCharsets.ISO_8859_1);
+    return new String(bytes(relative, true, CHUNK), StandardCharsets.ISO_8859_1);
   }
 
   /// Like [#text], but empty when the file does not exist in this kernel (or any more).
@@ -187,8 +192,12 @@ public final class Proc {
         .toList();
   }
 
+  /// The kernel walks all pages of a mapping to write its record, and does it again when that does
+  /// not fit behind others into what it gives at once (fs/seq_file.c, seq_read_iter): it is asked
+  /// for less than a record at a time.
   public List<Smaps> smaps() throws IOException {
-    return Smaps.parse(text("smaps"));
+    byte[] bytes = bytes("smaps", false, SMAPS_CHUNK);
+    return Smaps.parse(new String(bytes, StandardCharsets.ISO_8859_1));
   }
 
   public ProcStatus status() throws IOException {

@@ -8,7 +8,7 @@ import dev.jcr.image.v1.Vma;
 import dev.jcr.parasite.collect.GuardPages;
 import dev.jcr.parasite.collect.VmaCollector;
 import dev.jcr.parasite.linux.PageScan;
-import dev.jcr.parasite.procfs.Proc;
+import dev.jcr.parasite.procfs.Smaps;
 import java.io.IOException;
 import java.util.List;
 
@@ -20,7 +20,10 @@ public final class MappingProof {
 
   /// Throws unless the process has the mappings `vmas` and, besides, no others than those in the
   /// bootstrap range.
-  public static void require(int pid, List<Vma> vmas, long bootstrap, int bootstrapSize)
+  ///
+  /// @param smaps of the process
+  public static void require(
+      int pid, List<Smaps> smaps, List<Vma> vmas, long bootstrap, int bootstrapSize)
       throws CheckpointException, IOException {
     List<Vma> wanted = VmaCollector.merged(provable(vmas));
     List<Vma> collected;
@@ -29,7 +32,7 @@ public final class MappingProof {
           GuardPages.added(
               VmaCollector.ofStopped()
                   .collect(
-                      Proc.of(pid).smaps().stream()
+                      smaps.stream()
                           .filter(
                               m -> m.start() < bootstrap || m.start() >= bootstrap + bootstrapSize)
                           .toList(),
