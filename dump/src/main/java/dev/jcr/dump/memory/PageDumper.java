@@ -103,7 +103,7 @@ public final class PageDumper {
           vma.getStart(),
           vma.getEnd(),
           0,
-          PageScan.FILE | PageScan.PFNZERO | guard,
+          notOwn(vma) | guard,
           PageScan.PRESENT | PageScan.SWAPPED,
           present::add);
       Ranges stored = present;
@@ -139,12 +139,20 @@ public final class PageDumper {
             vma.getStart(),
             vma.getEnd(),
             0,
-            PageScan.FILE | PageScan.PFNZERO | guard,
+            notOwn(vma) | guard,
             PageScan.PRESENT | PageScan.SWAPPED,
             (start, end) -> bytes[0] += end - start);
       }
     }
     return bytes[0];
+  }
+
+  /// What the process did not write. For the pages of files the kernel looks at each page itself,
+  /// 12 ms for a GiB; anonymous memory has none.
+  private static long notOwn(Vma vma) {
+    return vma.getKind() == VmaKind.VMA_PRIVATE_ANONYMOUS
+        ? PageScan.PFNZERO
+        : PageScan.FILE | PageScan.PFNZERO;
   }
 
   /// Droppable memory comes back empty: it holds the state of random number generators, which two

@@ -194,7 +194,7 @@ public final class PageStore implements AutoCloseable {
   private void addPieces(PageReader layer, int space, Ranges wanted, List<Piece> pieces) {
     int pageSize = pageSize();
     for (ChunkRuns chunk : layer.layout()) {
-      if (chunk.space() != space) {
+      if (chunk.space() != space || !isTouched(chunk, wanted)) {
         continue;
       }
       List<Slice> slices = new ArrayList<>();
@@ -217,6 +217,14 @@ public final class PageStore implements AutoCloseable {
         pieces.add(new Piece(layer, chunk, slices));
       }
     }
+  }
+
+  /// Without a look at its runs, of which there may be one for every page.
+  private boolean isTouched(ChunkRuns chunk, Ranges wanted) {
+    ChunkRuns.Run last = chunk.runs().getLast();
+    int next = wanted.firstEndingAfter(chunk.runs().getFirst().start());
+    return next < wanted.size()
+        && wanted.start(next) < last.start() + (long) last.pages() * pageSize();
   }
 
   /// Chunks of all images.

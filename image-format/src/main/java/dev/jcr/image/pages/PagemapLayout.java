@@ -12,6 +12,7 @@ import dev.jcr.image.v1.Pagemap;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.function.Supplier;
 import java.util.stream.IntStream;
 
 /// Checks a pagemap and cuts its runs into the chunks they are stored in.
@@ -53,19 +54,23 @@ public final class PagemapLayout {
       PageKind kind = PageKind.PAGE_UNSPECIFIED;
       for (PageRun run : space.getRunsList()) {
         long start = run.getStart();
-        String name = "run 0x" + Long.toHexString(start) + " of space " + space.getId();
-        check.that(start >= 0 && start % pageSize == 0, name + " is not page-aligned");
+        Supplier<String> name =
+            () -> "run 0x" + Long.toHexString(start) + " of space " + space.getId();
+        check.that(start >= 0 && start % pageSize == 0, name, () -> " is not page-aligned");
         check.that(
             run.getPages() > 0 && run.getPages() <= (Long.MAX_VALUE - start) / pageSize,
-            name + " has " + Long.toUnsignedString(run.getPages()) + " pages");
+            name,
+            () -> " has " + Long.toUnsignedString(run.getPages()) + " pages");
         check.that(
             run.getKind() == PageKind.PAGE_STORED
                 || run.getKind() == PageKind.PAGE_ZERO
                 || run.getKind() == PageKind.PAGE_PARENT
                 || (run.getKind() == PageKind.PAGE_REMOTE && space.getId() == 0),
-            name + " has kind " + run.getKindValue());
-        check.that(start >= end, name + " overlaps or is out of order");
-        check.that(start != end || kind != run.getKind(), name + " continues the run before it");
+            name,
+            () -> " has kind " + run.getKindValue());
+        check.that(start >= end, name, () -> " overlaps or is out of order");
+        check.that(
+            start != end || kind != run.getKind(), name, () -> " continues the run before it");
         end = start + run.getPages() * pageSize;
         kind = run.getKind();
       }
@@ -156,6 +161,14 @@ public final class PagemapLayout {
   }
 
   private record Check(String object) {
+    /// There may be a run for every page: the words are only made where they are needed.
+    void that(boolean condition, Supplier<String> name, Supplier<String> problem)
+        throws CheckpointException {
+      if (!condition) {
+        that(false, name.get() + problem.get());
+      }
+    }
+
     void that(boolean condition, String problem) throws CheckpointException {
       if (!condition) {
         throw new CheckpointException(
