@@ -3,16 +3,24 @@ package dev.jcr.cli.migrate;
 /// Knows when another round of memory is not worth it: what the process is going to write during
 /// the next one is what is left for the time it stands still. Times are nanoseconds.
 ///
-/// A round takes a while however little it sends, so the rate at which memory passes is that of the
-/// round that did best, and what is written is counted by time, not by the pages of a round.
+/// A round takes a while however little it sends, and single pages take longer than the long runs
+/// of the first round: what a page takes is told by two later rounds, one with many pages and one
+/// with few. What is written is counted by time, not by the pages of a round.
 final class Convergence {
   private static final int NO_PROGRESS_ROUNDS = 4;
+
+  /// In a round of so many pages they are what takes time; and in the difference of two rounds.
+  private static final long MANY_PAGES = 1024;
+
+  private static final long MORE_PAGES = 256;
 
   private final long most;
   private final long base;
   private long rounds;
   private long before;
-  private double pagesPerNano;
+  private double least = Double.MAX_VALUE;
+  private long mostPages;
+  private long mostTime;
   private double left;
   private double smallest = Double.MAX_VALUE;
   private int noProgress;
@@ -28,16 +36,32 @@ final class Convergence {
   void round(long pages, long nanos) {
     rounds++;
     long time = Math.max(1, nanos);
-    pagesPerNano = Math.max(pagesPerNano, pages / (double) time);
     // The first round sends what there is; the pages of each later one were written during the one
     // before it.
     double writing = rounds == 1 ? pages : pages / (double) before * time;
-    left = pagesPerNano == 0 ? 0 : writing / pagesPerNano;
+    left = writing * perPage(pages, time);
     before = time;
     if (rounds > 1) {
       noProgress = left < smallest * 0.9 ? 0 : noProgress + 1;
       smallest = Math.min(smallest, left);
     }
+  }
+
+  /// Nanoseconds that one more page takes.
+  private double perPage(long pages, long time) {
+    if (rounds == 1) {
+      least = pages == 0 ? 0 : time / (double) pages;
+      return least;
+    }
+    least = Math.min(least, time / (double) Math.max(1, pages));
+    if (pages > mostPages) {
+      mostPages = pages;
+      mostTime = time;
+    }
+    if (mostPages - pages >= MORE_PAGES) {
+      return Math.max(least, (mostTime - time) / (double) (mostPages - pages));
+    }
+    return pages >= MANY_PAGES ? Math.max(least, time / (double) pages) : least;
   }
 
   /// Time that the rest of the memory is expected to take.

@@ -44,6 +44,22 @@ class ConvergenceTest {
     assertThat(convergence.isSmallEnough()).isTrue();
   }
 
+  /// The first round sends long runs, the later ones single pages, each of which takes longer.
+  @Test
+  void singlePagesTakeLonger() {
+    Convergence convergence = new Convergence(50 * MS, 10 * MS);
+    convergence.round(262_000, 2600 * MS);
+    convergence.round(31_500, 770 * MS);
+    // 9300 pages are written meanwhile, 24 microseconds each.
+    assertThat(convergence.memory()).isBetween(220 * MS, 236 * MS);
+    convergence.round(10_000, 260 * MS);
+    // 40 ms whatever is sent, 23 microseconds a page; 3377 pages are written meanwhile.
+    assertThat(convergence.memory()).isBetween(76 * MS, 84 * MS);
+    convergence.round(3300, 110 * MS);
+    assertThat(convergence.memory()).isBetween(30 * MS, 35 * MS);
+    assertThat(convergence.isSmallEnough()).isTrue();
+  }
+
   @Test
   void aProcessThatWritesAsFastAsItIsSentIsStuck() {
     Convergence convergence = new Convergence(50 * MS, 20 * MS);
