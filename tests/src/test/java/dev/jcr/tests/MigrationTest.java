@@ -159,7 +159,7 @@ class MigrationTest {
         Series after = new Series(Double.parseDouble(size));
         for (int move = 0; move < 2 * moves; move++) {
           Path target = target(hosts, "target" + pid);
-          hosts.a.start(target, pid, "dirty", size, "13");
+          hosts.a.start(target, pid, "dirty", size, "13", "plain");
           await(target.resolve("ready"));
           List<String> more = new ArrayList<>(List.of("--compress", compression));
           if (move % 2 == 1) {
