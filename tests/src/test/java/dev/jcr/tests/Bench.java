@@ -32,7 +32,12 @@ final class Bench {
     }
   }
 
-  private record Load(String title, List<String> arguments) {}
+  /// @param rounds at most
+  private record Load(String title, List<String> arguments, int rounds) {
+    Load(String title, String... arguments) {
+      this(title, List.of(arguments), Integer.MAX_VALUE);
+    }
+  }
 
   /// One dump and restore. Times in ms, size in bytes.
   private record Sample(double dump, double frozen, double restore, double size) {}
@@ -58,18 +63,19 @@ final class Bench {
   private void run() throws Exception {
     List<Load> loads =
         List.of(
-            new Load("empty process", List.of("empty")),
-            new Load("64 MiB", List.of("anonymous", Integer.toString(64 << 20))),
-            new Load("1 GiB", List.of("anonymous", Integer.toString(1 << 30))),
-            new Load("500 threads", List.of("threads", "500")));
+            new Load("empty process", "empty"),
+            new Load("64 MiB", "anonymous", Integer.toString(64 << 20)),
+            new Load("1 GiB", "anonymous", Integer.toString(1 << 30)),
+            new Load("500 threads", "threads", "500"),
+            new Load("10000 threads", List.of("threads", "10000"), 3));
     System.out.printf(
-        "medians of %d alternating runs, images in memory (tmpfs)%n"
+        "medians of %d alternating runs (3 of 10000 threads), images in memory (tmpfs)%n"
             + "%-14s %-20s %10s %10s %10s %10s%n",
         rounds, "", "", "dump ms", "frozen ms", "restore ms", "image MiB");
     for (Load load : loads) {
       Map<Tool, List<Sample>> samples = new EnumMap<>(Tool.class);
       // One round warms caches and is thrown away.
-      for (int round = -1; round < rounds; round++) {
+      for (int round = -1; round < Math.min(rounds, load.rounds); round++) {
         List<Tool> order = new ArrayList<>(Arrays.asList(Tool.values()));
         java.util.Collections.rotate(order, Math.floorMod(round, order.size()));
         for (Tool tool : order) {
