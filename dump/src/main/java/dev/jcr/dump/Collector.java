@@ -127,6 +127,13 @@ final class Collector implements AutoCloseable {
   private @Nullable WriteTracker tracker;
   private boolean trackAgain;
   private boolean leavesPages;
+  private boolean proveLater;
+
+  /// What [#look] found.
+  private String seenMaps = "";
+
+  private List<Smaps> seen = List.of();
+  private @Nullable SmapsAhead unproven;
   private boolean numaPolicies;
   private boolean hasSecrets;
   private SecretMemory secrets = SecretMemory.none();
@@ -192,8 +199,10 @@ final class Collector implements AutoCloseable {
       // Not for the first time in the freeze.
       var _ = EndedLeader.collect(pid).toByteArray();
     }
+    seenMaps = proc.text("maps");
+    seen = proc.smaps();
     try (Namespaces.Visit _ = fileCollector.namespaces().enter()) {
-      return PageDumper.estimate(VmaCollector.ofRunning().collect(proc.smaps(), _ -> 1), scan);
+      return PageDumper.estimate(VmaCollector.ofRunning().collect(seen, _ -> 1), scan);
     }
   }
 
@@ -201,18 +210,18 @@ final class Collector implements AutoCloseable {
   /// mapping and the look at the file is a deleted one at the next look.
   private List<Vma> vmas(List<Smaps> smaps, VmaCollector.Objects objects)
       throws CheckpointException, IOException {
-    List<Smaps> seen = smaps;
+    List<Smaps> listed = smaps;
     for (int attempt = 1; attempt < ATTEMPTS; attempt++) {
       try {
-        return VmaCollector.ofStopped().collect(seen, objects);
+        return VmaCollector.ofStopped().collect(listed, objects);
       } catch (CheckpointException e) {
         if (!VmaCollector.isGone(e)) {
           throw e;
         }
-        seen = proc.smaps();
+        listed = proc.smaps();
       }
     }
-    return VmaCollector.ofStopped().collect(seen, objects);
+    return VmaCollector.ofStopped().collect(listed, objects);
   }
 
   /// For a migration: refuses what only a dump takes.
@@ -265,6 +274,30 @@ final class Collector implements AutoCloseable {
   /// Unread inotify events may stay behind.
   void loseEvents() {
     fileCollector.loseEvents();
+  }
+
+  /// There is time for [#proveMappings].
+  void proveLater() {
+    proveLater = true;
+  }
+
+  /// What applies to the mappings is as it was found before the stop, where [#collect] took it from
+  /// there because they were the same: the kernel walks all pages to tell it.
+  void proveMappings() throws CheckpointException, IOException {
+    if (unproven == null) {
+      return;
+    }
+    List<Smaps> now = unproven.get();
+    boolean same = now.size() == seen.size();
+    for (int i = 0; same && i < now.size(); i++) {
+      same = now.get(i).sameMapping(seen.get(i));
+    }
+    if (!same) {
+      throw new CheckpointException(
+          CheckpointException.Outcome.FAILED,
+          "cannot dump process %d: it changed what applies to a whole mapping (madvise, mlock) while it was being stopped; try again"
+              .formatted(pid));
+    }
   }
 
   /// Pages that may come later stay with the process.
@@ -414,6 +447,9 @@ final class Collector implements AutoCloseable {
     List<Zombie> zombies = Zombies.of(children);
     // Nothing of it changes any more, nor does anything below change mappings.
     SmapsAhead mapped = SmapsAhead.of(proc);
+    if (proveLater && proc.text("maps").equals(seenMaps)) {
+      unproven = mapped;
+    }
     Files files;
     List<Loss> losses;
     List<Vma> vmas;
@@ -422,7 +458,7 @@ final class Collector implements AutoCloseable {
     PageDumper dumper = new PageDumper(memory, pages, host.getPageSize());
     try (Namespaces.Visit _ = fileCollector.namespaces().enter();
         Collected collected = fileCollector.collect(stoppedAt, secrets)) {
-      List<Smaps> smaps = mapped.get();
+      List<Smaps> smaps = unproven == null ? mapped.get() : seen;
       refuse(VmaCollector.problems(smaps));
       refuse(WatchedMemory.problems(smaps, scan));
       vmas =

@@ -27,6 +27,12 @@ public interface DumpGate {
     return state;
   }
 
+  /// Whether [#mayEnd] takes a while. Then what the image says of the mappings may be proven
+  /// meanwhile, just before it is asked.
+  default boolean takesTime() {
+    return false;
+  }
+
   /// Whether pages that may come later are left in the process, for [#served] to give them away.
   default boolean leavesPages() {
     return false;

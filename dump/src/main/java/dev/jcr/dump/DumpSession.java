@@ -141,6 +141,9 @@ final class DumpSession {
       if (options.inotifyOverflow()) {
         collector.loseEvents();
       }
+      if (gate.takesTime()) {
+        collector.proveLater();
+      }
       if (gate.leavesPages()) {
         collector.leavePages();
       }
@@ -304,7 +307,10 @@ final class DumpSession {
       throws CheckpointException {
     boolean end = false;
     try {
+      collector.proveMappings();
       end = gate.mayEnd();
+    } catch (IOException e) {
+      throw Preflight.lost(pid, e);
     } finally {
       if (!end) {
         collector.thaw(freeze, state, stopped);

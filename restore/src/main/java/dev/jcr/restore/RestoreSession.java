@@ -319,7 +319,13 @@ final class RestoreSession implements AutoCloseable {
         filler.zeros(state.getMemory().getVmasList(), image.pagemap(), false);
       }
       case RestoreStep.FinishVma(var vma, boolean protect) -> space().finish(vma, protect);
-      case RestoreStep.SetLayout(var memory, var executable) -> space().layout(memory, executable);
+      case RestoreStep.SetLayout(var memory, var executable) -> {
+        space().layout(memory, executable);
+        // From here to their proof the mappings stay as they are.
+        if (!namespaces.hasMounts()) {
+          mapped = SmapsAhead.of(Proc.of(process().tid()));
+        }
+      }
       case RestoreStep.SetClocks(var plan) -> TimeNamespace.enter(process(), plan);
       case RestoreStep.CreateThread(int tid) -> createThreads(List.of(tid));
       case RestoreStep.SetActions(var signals) ->
@@ -330,10 +336,6 @@ final class RestoreSession implements AutoCloseable {
         if (init != null) {
           // Whoever ends the groups of jcr would end the process as well.
           var _ = Cgroups.join(init.pid(), identity.getCgroupsList());
-        }
-        // From here to their proof the mappings stay as they are.
-        if (!namespaces.hasMounts()) {
-          mapped = SmapsAhead.of(Proc.of(process().tid()));
         }
       }
       case RestoreStep.ConfigureThread(var thread) -> configure(List.of(thread));

@@ -14,6 +14,9 @@ final class Convergence {
 
   private static final long MORE_PAGES = 256;
 
+  /// What is not worth a round.
+  private static final long SHORT_NANOS = 2_000_000;
+
   private final long most;
   private final long base;
   private long rounds;
@@ -74,10 +77,20 @@ final class Convergence {
     return base + memory();
   }
 
-  /// Whether the process may be stopped now. When rounds make no difference any more, what is left
-  /// is not their fault, and only the memory counts.
+  /// Whether the process may be stopped now: it would be for short enough, and another round would
+  /// not make it much shorter. When rounds make no difference any more, what is left is not their
+  /// fault, and only the memory counts.
   boolean isSmallEnough() {
-    return rounds > 1 && (expected() <= most || (isStuck() && memory() <= most));
+    return rounds > 1 && (fits() ? isShort() || noProgress > 0 : isStuck() && memory() <= most);
+  }
+
+  /// Whether it may be stopped, if there is to be no other round.
+  boolean fits() {
+    return rounds > 1 && expected() <= most;
+  }
+
+  private boolean isShort() {
+    return memory() <= Math.max(base / 8, SHORT_NANOS);
   }
 
   /// Whether the rounds have stopped to get shorter.

@@ -422,10 +422,11 @@ public final class Source {
               Long.toString(convergence.memory() / 1_000_000),
               "expected_ms",
               Long.toString(convergence.expected() / 1_000_000));
-          if (convergence.isSmallEnough()) {
+          boolean last = round == options.maxRounds();
+          if (convergence.isSmallEnough() || (last && convergence.fits())) {
             break;
           }
-          if (round == options.maxRounds() || convergence.isStuck()) {
+          if (last || convergence.isStuck()) {
             if (options.postcopy()) {
               break;
             }
@@ -461,6 +462,9 @@ public final class Source {
                   image,
                   rounds,
                   this);
+        } catch (CheckpointException e) {
+          callOff();
+          throw e;
         }
         if (failure != null) {
           throw failure;
@@ -501,6 +505,17 @@ public final class Source {
               whole);
         }
         return new Report(id, report.pid(), round + 1, counted.bytes, downtime, prepared);
+      }
+    }
+
+    /// One that has rebuilt the process already would wait for a decision.
+    private void callOff() {
+      try {
+        if (journal.state().equals("sending") && lasting.isOpen()) {
+          link.send(Kind.ABORT, "");
+        }
+      } catch (IOException _) {
+        // It is told by another connection, or by whoever recovers this.
       }
     }
 
@@ -608,6 +623,11 @@ public final class Source {
         failure = new IOException(e.getMessage(), e);
       }
       return false;
+    }
+
+    @Override
+    public boolean takesTime() {
+      return true;
     }
 
     @Override

@@ -121,6 +121,11 @@ public final class WarmUp {
   /// Decides on both sides as a migration does, but against it.
   private record CallOff(Journal journal) implements DumpGate, RestoreGate {
     @Override
+    public boolean takesTime() {
+      return true;
+    }
+
+    @Override
     public boolean mayEnd() {
       return mayRun(0, List.of());
     }

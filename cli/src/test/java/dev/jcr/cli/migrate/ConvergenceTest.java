@@ -20,6 +20,15 @@ class ConvergenceTest {
     convergence.round(3480, 90 * MS);
     assertThat(convergence.memory()).isBetween(20 * MS, 22 * MS);
     assertThat(convergence.expected()).isEqualTo(convergence.memory() + 20 * MS);
+    // It would be short enough, but another round makes it shorter.
+    assertThat(convergence.fits()).isTrue();
+    assertThat(convergence.isSmallEnough()).isFalse();
+    convergence.round(1080, 45 * MS);
+    assertThat(convergence.isSmallEnough()).isFalse();
+    convergence.round(540, 35 * MS);
+    assertThat(convergence.isSmallEnough()).isFalse();
+    convergence.round(420, 33 * MS);
+    assertThat(convergence.memory()).isBetween(7 * MS, 9 * MS);
     assertThat(convergence.isSmallEnough()).isTrue();
   }
 
@@ -57,7 +66,7 @@ class ConvergenceTest {
     assertThat(convergence.memory()).isBetween(76 * MS, 84 * MS);
     convergence.round(3300, 110 * MS);
     assertThat(convergence.memory()).isBetween(30 * MS, 35 * MS);
-    assertThat(convergence.isSmallEnough()).isTrue();
+    assertThat(convergence.fits()).isTrue();
   }
 
   @Test

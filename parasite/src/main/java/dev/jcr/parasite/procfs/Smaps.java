@@ -27,6 +27,28 @@ public record Smaps(
     vmFlags = List.copyOf(vmFlags);
   }
 
+  /// Whether it is the same in all but the pages that are there.
+  public boolean sameMapping(Smaps other) {
+    return withoutPages().equals(other.withoutPages());
+  }
+
+  private Smaps withoutPages() {
+    return new Smaps(
+        start,
+        end,
+        permissions,
+        offset,
+        deviceMajor,
+        deviceMinor,
+        inode,
+        path,
+        vmFlags,
+        0,
+        0,
+        protectionKey,
+        kernelPageSizeKb);
+  }
+
   public static List<Smaps> parse(String smapsText) {
     List<Smaps> all = new ArrayList<>();
     Lines lines = new Lines(smapsText);
