@@ -1,11 +1,12 @@
 // Many threads, each with its own of everything the kernel and libc keep per thread: tid, name, TLS,
-// signal mask, alternate stack, queued private signals, a robust mutex, a stack full of data.
+// personality, signal mask, alternate stack, queued private signals, a robust mutex, a stack full of data.
 //
 //   threads DIR [COUNT]
 #include "jcrtest.h"
 #include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/personality.h>
 #include <stdatomic.h>
 #include <sys/prctl.h>
 
@@ -47,6 +48,7 @@ static void *body(void *argument) {
   }
   CHECK(syscall(SYS_gettid) == tid, "thread %d: tid %ld", i, syscall(SYS_gettid));
   CHECK(pthread_self() == self, "thread %d: fs base", i);
+  CHECK(personality(0xffffffff) == SHORT_INODE, "thread %d: personality %x", i, personality(0xffffffff));
   CHECK(local == mix(i), "thread %d: TLS", i);
   char text[32];
   snprintf(text, sizeof text, "thread %d", i);
@@ -84,6 +86,7 @@ static void *waits_for_owner(void *argument) {
 
 int main(int argc, char **argv) {
   start(argc, argv);
+  MUST(personality(SHORT_INODE));  // which each thread has from the one that made it
   int count = argc > 2 ? atoi(argv[2]) : 60;
   pthread_mutexattr_t attributes;
   pthread_mutexattr_init(&attributes);

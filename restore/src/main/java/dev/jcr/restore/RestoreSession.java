@@ -321,6 +321,8 @@ final class RestoreSession implements AutoCloseable {
       case RestoreStep.FinishVma(var vma, boolean protect) -> space().finish(vma, protect);
       case RestoreStep.SetLayout(var memory, var executable) -> {
         space().layout(memory, executable);
+        // When everything is mapped, and before the other threads are made, which inherit it.
+        setInherited(process(), state.getIdentity());
         // From here to their proof the mappings stay as they are.
         if (!namespaces.hasMounts()) {
           mapped = SmapsAhead.of(Proc.of(process().tid()));
@@ -691,9 +693,6 @@ final class RestoreSession implements AutoCloseable {
       inside.require("lock new mappings", Syscall.MLOCKALL, lockFuture);
     }
     inside.require("set umask", Syscall.UMASK, identity.getUmask());
-    for (OwnedProcess task : state.getThreads(0).hasEnded() ? threads.values() : List.of(inside)) {
-      setOwn(task, identity);
-    }
     write("oom_score_adj", Integer.toString(identity.getOomScoreAdj()));
     autogroup(identity);
     write("coredump_filter", "0x" + Integer.toHexString(identity.getCoredumpFilter()));
@@ -732,7 +731,8 @@ final class RestoreSession implements AutoCloseable {
 
   /// What each task has for itself and the image has once: of the leader, or, where that has ended,
   /// of one of the others.
-  private static void setOwn(OwnedProcess task, Identity identity) throws CheckpointException {
+  private static void setInherited(OwnedProcess task, Identity identity)
+      throws CheckpointException {
     task.require(
         "set personality", Syscall.PERSONALITY, Integer.toUnsignedLong(identity.getPersonality()));
     if (identity.getIoFlusher()) {
