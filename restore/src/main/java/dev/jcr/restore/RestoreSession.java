@@ -697,9 +697,10 @@ final class RestoreSession implements AutoCloseable {
     autogroup(identity);
     write("coredump_filter", "0x" + Integer.toHexString(identity.getCoredumpFilter()));
     prctl(identity.getChildSubreaper() ? 1 : 0, 0, Prctl.SET_CHILD_SUBREAPER, "child subreaper");
-    // -1: whatever a new process has, it has from jcr.
     if (lazy.bytes() == 0) {
-      prctl(identity.getThpDisable(), -1, Prctl.SET_THP_DISABLE, "THP disable");
+      // Setting it waits for whoever reads the mappings (mmap_lock), asking does not.
+      int now = (int) inside.call(Syscall.PRCTL, Prctl.GET_THP_DISABLE, 0, 0, 0, 0);
+      prctl(identity.getThpDisable(), now, Prctl.SET_THP_DISABLE, "THP disable");
     }
     prctl(identity.getMemoryMerge() ? 1 : 0, 0, Prctl.SET_MEMORY_MERGE, "memory merge");
     prctl(identity.getMemoryDenyWriteExecute(), 0, Prctl.SET_MDWE, "memory deny write execute");
