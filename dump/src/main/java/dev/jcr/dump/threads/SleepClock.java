@@ -98,12 +98,13 @@ public final class SleepClock {
           OptionalLong lastRan = proc.sched(tid).execStartNanos();
           OptionalLong now = SchedFile.parse(self.text("sched")).execStartNanos();
           if (pinned == cpu && lastRan.isPresent() && now.isPresent()) {
+            long slept = lastRan.getAsLong() == 0 ? 0 : now.getAsLong() - lastRan.getAsLong();
             sleeps.put(
                 tid,
                 new Sleep(
                     in,
                     hostStarted + stat.startTime() * TICK_NANOS,
-                    Math.max(0, now.getAsLong() - lastRan.getAsLong()),
+                    Math.max(0, slept),
                     System.nanoTime(),
                     timeout,
                     timer));
@@ -196,7 +197,11 @@ public final class SleepClock {
       // It was interrupted before, and the last look saw only how long it has slept since.
       take(tid, sleep, timeout.getAsLong());
     }
-    long estimate = sleep.estimate(timeout.getAsLong());
+    // When a thread last ran the kernel may have forgotten (0 of one that was moved to another
+    // CPU):
+    // it must not seem to have slept for ever.
+    long estimate =
+        Math.max(sleep.estimate(timeout.getAsLong()), sleep.earliest(timeout.getAsLong()));
     return Math.max(1, ends.getOrDefault(tid, estimate) - stoppedAt);
   }
 
