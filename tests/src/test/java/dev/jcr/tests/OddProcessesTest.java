@@ -200,7 +200,8 @@ class OddProcessesTest {
     }
   }
 
-  private static void expectRefused(Target target, String reason) {
+  /// The dump is refused with this reason, and nothing has come of it.
+  static void expectRefused(Target target, String reason) {
     Command.Result result = Jcr.dump(target.pid(), target.image("1")).expectExit(3);
     assertThat(result.err()).contains(reason);
     assertThat(Files.exists(target.image("1"))).isFalse();

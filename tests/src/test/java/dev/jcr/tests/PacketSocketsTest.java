@@ -7,7 +7,6 @@ import java.net.DatagramPacket;
 import java.net.DatagramSocket;
 import java.net.InetAddress;
 import java.net.InetSocketAddress;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -76,7 +75,7 @@ class PacketSocketsTest {
   @ValueSource(strings = {"ring", "sendring", "program", "old", "filtered", "unread"})
   void refused(String part) {
     try (Target target = Target.start("packets", part)) {
-      expectRefused(
+      OddProcessesTest.expectRefused(
           target,
           switch (part) {
             case "ring" ->
@@ -126,7 +125,8 @@ class PacketSocketsTest {
       network.ip("link set p1 down");
       try (Target target = network.start(part)) {
         if (part.equals("untold")) {
-          expectRefused(target, "a packet socket with an error that the process does not know yet");
+          OddProcessesTest.expectRefused(
+              target, "a packet socket with an error that the process does not know yet");
           return;
         }
         Jcr.dump(target.pid(), target.image("1")).expectExit(0);
@@ -168,12 +168,5 @@ class PacketSocketsTest {
       }
       target.expectPass();
     }
-  }
-
-  private static void expectRefused(Target target, String reason) {
-    Command.Result result = Jcr.dump(target.pid(), target.image("1")).expectExit(3);
-    assertThat(result.err()).contains(reason);
-    assertThat(Files.exists(target.image("1"))).isFalse();
-    target.expectPass();
   }
 }
