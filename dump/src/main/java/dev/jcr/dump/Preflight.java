@@ -16,14 +16,19 @@ import dev.jcr.parasite.procfs.Anchor;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.procfs.ProcStatus;
 import java.io.IOException;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.locks.LockSupport;
 
 /// Everything that forbids a dump of a process, found before it is touched.
 final class Preflight {
   private static final int CAP_SYS_ADMIN = 21;
+  private static final long SIGKILL_BIT = 1L << 8;
+  private static final int LOOKS = 5;
+  private static final Duration BETWEEN_LOOKS = Duration.ofMillis(10);
   private static final int PF_EXITING = 0x00000004;
   private static final int PF_KTHREAD = 0x00200000;
 
@@ -117,10 +122,32 @@ final class Preflight {
   }
 
   /// Whether it is past the point of no return: descriptors and memory go before the entry in /proc
-  /// does, and what is read of them in between fails in many ways.
+  /// does, and what is read of them in between fails in many ways. Between taking its SIGKILL and
+  /// being marked a thread shows neither (kernel/signal.c, get_signal), so it is looked at again.
   private static boolean isEnding(int pid) {
+    for (int look = 0; look < LOOKS; look++) {
+      if (everyThreadEnds(pid)) {
+        return true;
+      }
+      LockSupport.parkNanos(BETWEEN_LOOKS.toNanos());
+    }
+    return false;
+  }
+
+  private static boolean everyThreadEnds(int pid) {
+    Proc proc = Proc.of(pid);
     try {
-      return (Anchor.of(pid).proc().stat().flags() & PF_EXITING) != 0;
+      for (int tid : proc.tasks()) {
+        try {
+          if ((proc.stat(tid).flags() & PF_EXITING) == 0
+              && (proc.status(tid).sigPnd() & SIGKILL_BIT) == 0) {
+            return false;
+          }
+        } catch (SyscallException _) {
+          // This one has ended.
+        }
+      }
+      return true;
     } catch (IOException _) {
       return true;
     }

@@ -32,11 +32,22 @@ class EndingProcessTest {
   @Timeout(600)
   @Test
   void atThirtyMoments() throws Exception {
+    atMoments(ROUNDS);
+  }
+
+  @Tag("soak")
+  @Timeout(3600)
+  @Test
+  void atAThousandMoments() throws Exception {
+    atMoments(1000);
+  }
+
+  private static void atMoments(int rounds) throws Exception {
     long seed = System.nanoTime();
     RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(seed);
     int whole = 0;
     long longest = undisturbed();
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < rounds; round++) {
       try (Target target = Target.start("crowd", THREADS)) {
         int pid = Math.toIntExact(target.pid());
         Path image = target.image("ending");
@@ -67,7 +78,7 @@ class EndingProcessTest {
       }
     }
     System.out.printf(
-        "%d processes killed while they were dumped: %d images are whole%n", ROUNDS, whole);
+        "%d processes killed while they were dumped: %d images are whole%n", rounds, whole);
   }
 
   /// Nanoseconds that a dump takes, when all is warm.
