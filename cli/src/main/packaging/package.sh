@@ -92,9 +92,9 @@ if command -v perl >/dev/null && command -v setsid >/dev/null; then
   set -- "$!"
 fi
 # shellcheck disable=SC2086
-timeout 60 $plain -XX:AOTCacheOutput="$out/lib/jcr.aot" -cp "$class_path" \
+timeout 60 $plain -Djcr.training=yes -XX:AOTCacheOutput="$out/lib/jcr.aot" -cp "$class_path" \
   dev.jcr.cli.Training "$work" "$@" >"$target/training.log" 2>&1 ||
-  timeout 60 $plain -XX:AOTCacheOutput="$out/lib/jcr.aot" -cp "$class_path" \
+  timeout 60 $plain -Djcr.training=yes -XX:AOTCacheOutput="$out/lib/jcr.aot" -cp "$class_path" \
     dev.jcr.cli.Training "$work/again" >>"$target/training.log" 2>&1 || true
 if [ $# -gt 0 ]; then
   kill -9 "$1" 2>/dev/null || true

@@ -65,13 +65,13 @@ import dev.jcr.parasite.linux.Userfault;
 import dev.jcr.parasite.namespace.NamespaceKind;
 import dev.jcr.parasite.namespace.Namespaces;
 import dev.jcr.parasite.namespace.PidNumbers;
+import dev.jcr.parasite.procfs.Ahead;
 import dev.jcr.parasite.procfs.Anchor;
 import dev.jcr.parasite.procfs.MapsEntry;
 import dev.jcr.parasite.procfs.Proc;
 import dev.jcr.parasite.procfs.ProcStat;
 import dev.jcr.parasite.procfs.ProcStatus;
 import dev.jcr.parasite.procfs.Smaps;
-import dev.jcr.parasite.procfs.SmapsAhead;
 import dev.jcr.parasite.ptrace.Freeze;
 import dev.jcr.parasite.ptrace.Ptrace;
 import dev.jcr.parasite.ptrace.StoppedThread;
@@ -133,7 +133,7 @@ final class Collector implements AutoCloseable {
   private String seenMaps = "";
 
   private List<Smaps> seen = List.of();
-  private @Nullable SmapsAhead unproven;
+  private boolean unproven;
   private boolean numaPolicies;
   private boolean hasSecrets;
   private SecretMemory secrets = SecretMemory.none();
@@ -284,10 +284,10 @@ final class Collector implements AutoCloseable {
   /// What applies to the mappings is as it was found before the stop, where [#collect] took it from
   /// there because they were the same: the kernel walks all pages to tell it.
   void proveMappings() throws CheckpointException, IOException {
-    if (unproven == null) {
+    if (!unproven) {
       return;
     }
-    List<Smaps> now = unproven.get();
+    List<Smaps> now = proc.smaps();
     boolean same = now.size() == seen.size();
     for (int i = 0; same && i < now.size(); i++) {
       same = now.get(i).sameMapping(seen.get(i));
@@ -446,10 +446,8 @@ final class Collector implements AutoCloseable {
     long describing = System.nanoTime();
     List<Zombie> zombies = Zombies.of(children);
     // Nothing of it changes any more, nor does anything below change mappings.
-    SmapsAhead mapped = SmapsAhead.of(proc);
-    if (proveLater && proc.text("maps").equals(seenMaps)) {
-      unproven = mapped;
-    }
+    unproven = proveLater && proc.text("maps").equals(seenMaps);
+    Ahead<List<Smaps>> mapped = unproven ? null : Ahead.of(proc::smaps);
     Files files;
     List<Loss> losses;
     List<Vma> vmas;
@@ -458,23 +456,21 @@ final class Collector implements AutoCloseable {
     PageDumper dumper = new PageDumper(memory, pages, host.getPageSize());
     try (Namespaces.Visit _ = fileCollector.namespaces().enter();
         Collected collected = fileCollector.collect(stoppedAt, secrets)) {
-      List<Smaps> smaps = unproven == null ? mapped.get() : seen;
+      List<Smaps> smaps = mapped == null ? seen : mapped.get();
       refuse(VmaCollector.problems(smaps));
       refuse(WatchedMemory.problems(smaps, scan));
-      vmas =
+      List<Vma> unguarded =
           NumaPolicies.added(
-              GuardPages.added(
-                  vmas(
-                      smaps,
-                      mapping ->
-                          collected.objectFor(mapping.start(), mapping.end(), mapping.path())),
-                  scan),
+              vmas(
+                  smaps,
+                  mapping -> collected.objectFor(mapping.start(), mapping.end(), mapping.path())),
               policies);
       memdump = System.nanoTime();
       if (leavesPages) {
         dumper.leavePages(OnDemand.neededAtOnce(threads, host.getPageSize()));
       }
-      dumper.dump(vmas, scan, tracker, trackAgain);
+      dumper.dump(unguarded, scan, tracker, trackAgain);
+      vmas = GuardPages.added(unguarded, scan, dumper.guards());
       tags = new MemoryTags(first.tracee(), host.getPageSize()).read(vmas, scan);
       files = collected.files();
       losses = collected.losses();

@@ -17,6 +17,12 @@ public interface DumpGate {
         public void ended() {}
       };
 
+  /// Everything that can be done while the process runs is done, but for one more round of its
+  /// memory: what it writes from here to the stop is what is left. Called on the tracer thread.
+  ///
+  /// @throws CheckpointException nothing happens to the process
+  default void looked() throws CheckpointException {}
+
   /// The process stands still.
   ///
   /// @param begun System.nanoTime before its first thread was stopped

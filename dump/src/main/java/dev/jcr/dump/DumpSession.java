@@ -165,6 +165,7 @@ final class DumpSession {
           pages.hold();
         }
       }
+      gate.looked();
       for (int attempt = 1; attempt < ATTEMPTS; attempt++) {
         try (Freeze freeze = collector.stop(FREEZE_BUDGET_NANOS)) {
           if (!collector.mustTryAgain(freeze)) {

@@ -25,10 +25,9 @@ import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.linux.Userfault;
 import dev.jcr.parasite.namespace.Namespaces;
+import dev.jcr.parasite.procfs.Ahead;
 import dev.jcr.parasite.procfs.Anchor;
 import dev.jcr.parasite.procfs.Proc;
-import dev.jcr.parasite.procfs.Smaps;
-import dev.jcr.parasite.procfs.SmapsAhead;
 import dev.jcr.parasite.ptrace.Tracee;
 import dev.jcr.parasite.remote.AmxState;
 import dev.jcr.parasite.remote.Batch;
@@ -112,7 +111,7 @@ final class RestoreSession implements AutoCloseable {
   private @Nullable Userfault userfault;
   private @Nullable LazyServer server;
   private @Nullable NamespaceInit init;
-  private @Nullable SmapsAhead mapped;
+  private @Nullable Ahead<MappingProof.Found> mapped;
   private boolean done;
 
   /// @param state the image's, with what is to be other
@@ -325,7 +324,8 @@ final class RestoreSession implements AutoCloseable {
         setInherited(process(), state.getIdentity());
         // From here to their proof the mappings stay as they are.
         if (!namespaces.hasMounts()) {
-          mapped = SmapsAhead.of(Proc.of(process().tid()));
+          int tid = process().tid();
+          mapped = Ahead.of(() -> MappingProof.Found.of(tid));
         }
       }
       case RestoreStep.SetClocks(var plan) -> TimeNamespace.enter(process(), plan);
@@ -413,14 +413,14 @@ final class RestoreSession implements AutoCloseable {
       case RestoreStep.ProveMappings _ -> {
         try (Namespaces.Visit _ = namespaces.enter()) {
           MappingProof.require(
-              process().tid(), smaps(), state.getMemory().getVmasList(), bootstrap, bootstrapSize);
+              process().tid(), found(), state.getMemory().getVmasList(), bootstrap, bootstrapSize);
         }
       }
     }
   }
 
-  private List<Smaps> smaps() throws IOException {
-    return mapped == null ? Proc.of(process().tid()).smaps() : mapped.get();
+  private MappingProof.Found found() throws IOException {
+    return mapped == null ? MappingProof.Found.of(process().tid()) : mapped.get();
   }
 
   /// userfaultfd(2) belongs to the memory of its caller. Not UFFD_USER_MODE_ONLY: the kernel

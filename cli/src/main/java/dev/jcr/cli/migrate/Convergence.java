@@ -50,6 +50,11 @@ final class Convergence {
     }
   }
 
+  /// Something else took `nanos` between two rounds, in which the process wrote too.
+  void pause(long nanos) {
+    before += nanos;
+  }
+
   /// Nanoseconds that one more page takes.
   private double perPage(long pages, long time) {
     if (rounds == 1) {

@@ -2,32 +2,18 @@ package dev.jcr.cli.migrate;
 
 import dev.jcr.cli.migrate.Link.Kind;
 import dev.jcr.dump.Dump;
-import dev.jcr.dump.DumpGate;
-import dev.jcr.dump.DumpListener;
-import dev.jcr.dump.DumpOptions;
-import dev.jcr.dump.DumpReport;
-import dev.jcr.dump.MemoryRounds;
 import dev.jcr.dump.Outline;
 import dev.jcr.dump.threads.EndedLeader;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
 import dev.jcr.image.CheckpointException.Problem;
-import dev.jcr.image.codec.ImageWriter;
-import dev.jcr.image.codec.ParentImage;
 import dev.jcr.image.v1.Compression;
-import dev.jcr.image.v1.Host;
-import dev.jcr.image.v1.Loss;
-import dev.jcr.image.v1.Manifest;
 import dev.jcr.image.v1.ProcessState;
-import dev.jcr.image.v1.Statistics;
-import dev.jcr.parasite.host.HostFacts;
 import dev.jcr.parasite.linux.Kernel;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.procfs.Anchor;
 import dev.jcr.parasite.procfs.Proc;
-import java.io.FilterOutputStream;
 import java.io.IOException;
-import java.io.OutputStream;
 import java.net.InetSocketAddress;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
@@ -42,8 +28,6 @@ import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.TimeUnit;
-import java.util.concurrent.locks.LockSupport;
 import javax.net.ssl.SSLException;
 import org.jspecify.annotations.Nullable;
 
@@ -61,7 +45,6 @@ import org.jspecify.annotations.Nullable;
 public final class Source {
   private static final int SIGKILL = 9;
   private static final int SIGCONT = 18;
-  private static final int SIGSTOP = 19;
   private static final int CONNECT_MILLIS = 10_000;
   private static final int ANSWER_MILLIS = 120_000;
   private static final int ID_BYTES = 16;
@@ -119,34 +102,6 @@ public final class Source {
     /// (what the process stood still for before it was sent), lost (what may be), whole; of
     /// connections: connected, broken, reconnected. Numbers follow by name.
     void event(String event, String... namesAndValues);
-  }
-
-  /// Counts what is sent, and sends no faster than it may.
-  private static final class Counted extends FilterOutputStream {
-    private final long bytesPerSecond;
-    private final long began = System.nanoTime();
-    private long bytes;
-
-    Counted(OutputStream out, long bytesPerSecond) {
-      super(out);
-      this.bytesPerSecond = bytesPerSecond;
-    }
-
-    @Override
-    public void write(int value) throws IOException {
-      out.write(value);
-      bytes++;
-    }
-
-    @Override
-    public void write(byte[] source, int offset, int length) throws IOException {
-      out.write(source, offset, length);
-      bytes += length;
-      if (bytesPerSecond > 0) {
-        long due = began + (long) (bytes * 1e9 / bytesPerSecond);
-        LockSupport.parkNanos(Math.max(0, due - System.nanoTime()));
-      }
-    }
   }
 
   /// Moves the process. On any exception but one of outcome `TARGET_DOUBTFUL` it is here and as it
@@ -310,7 +265,7 @@ public final class Source {
     }
   }
 
-  private static CheckpointException lost(InetSocketAddress address, IOException e) {
+  static CheckpointException lost(InetSocketAddress address, IOException e) {
     String problem =
         e instanceof SSLException
             ? "the destination was not proven, or does not trust this host: " + e.getMessage()
@@ -338,307 +293,6 @@ public final class Source {
   private static Line connect(Credentials credentials, InetSocketAddress address)
       throws IOException {
     return Line.to(credentials, address, CONNECT_MILLIS, ANSWER_MILLIS);
-  }
-
-  /// One migration after the destination accepted it.
-  private static final class Sending implements DumpGate {
-    private final Options options;
-    private final Listener listener;
-    private final String id;
-    private final Journal journal;
-    private final Lasting lasting;
-    private final Link link;
-    private final Counted counted;
-    private final SentFiles files;
-    private final long base;
-    private String prepared = "";
-    private @Nullable IOException failure;
-    private @Nullable PageGiver giver;
-    private String whole = "";
-    private long stoppedAt;
-    private boolean stoppedBySignal;
-    private long collectedAt;
-    private long preparedAt;
-    private long decidedAt;
-    private long runningAt;
-
-    Sending(
-        Options options,
-        Listener listener,
-        String id,
-        Journal journal,
-        Lasting lasting,
-        Link link,
-        Counted counted,
-        SentFiles files,
-        long base) {
-      this.base = base;
-      this.options = options;
-      this.listener = listener;
-      this.id = id;
-      this.journal = journal;
-      this.lasting = lasting;
-      this.link = link;
-      this.counted = counted;
-      this.files = files;
-    }
-
-    Report run() throws CheckpointException, IOException {
-      Host.Builder host = HostFacts.read();
-      int pageSize = host.getPageSize();
-      boolean ahead = options.maxRounds() > 0 || !options.postcopy();
-      try (MemoryRounds rounds = ahead ? MemoryRounds.begin(options.pid(), host.clone()) : null) {
-        Convergence convergence =
-            new Convergence(TimeUnit.MILLISECONDS.toNanos(options.maxDowntimeMillis()), base);
-        Manifest previous = null;
-        int round = 0;
-        while (rounds != null) {
-          round++;
-          long began = System.nanoTime();
-          long bytesBefore = counted.bytes;
-          link.send(Kind.ROUND, "");
-          ImageWriter image = writer(previous, round);
-          try (image) {
-            previous = rounds.next(image, pageSize, host.build(), false);
-          } catch (CheckpointException e) {
-            throw told(e);
-          }
-          link.expect(Kind.GOT);
-          long nanos = System.nanoTime() - began;
-          long bytes = counted.bytes - bytesBefore;
-          Statistics statistics = previous.getCreation().getStatistics();
-          convergence.round(statistics.getPagesWritten(), nanos);
-          listener.event(
-              "round",
-              "round",
-              Integer.toString(round),
-              "pages",
-              Long.toString(statistics.getPagesWritten()),
-              "bytes",
-              Long.toString(bytes),
-              "ms",
-              Long.toString(nanos / 1_000_000),
-              "memory_ms",
-              Long.toString(convergence.memory() / 1_000_000),
-              "expected_ms",
-              Long.toString(convergence.expected() / 1_000_000));
-          boolean last = round == options.maxRounds();
-          if (convergence.isSmallEnough() || (last && convergence.fits())) {
-            break;
-          }
-          if (last || convergence.isStuck()) {
-            if (options.postcopy()) {
-              break;
-            }
-            link.send(Kind.ABORT, "");
-            throw new CheckpointException(
-                Outcome.FAILED,
-                "cannot migrate process %d: it writes memory as fast as it is sent: %d rounds, the last of %d KiB in %d ms; allow more with --max-downtime %d"
-                    .formatted(
-                        options.pid(),
-                        round,
-                        bytes >> 10,
-                        nanos / 1_000_000,
-                        convergence.expected() / 500_000));
-          }
-        }
-        // The process is about to stand still: a connection that breaks is not waited for.
-        lasting.holdOn(false);
-        link.send(Kind.FINAL, options.postcopy() ? Link.POSTCOPY : "");
-        DumpReport report;
-        try (ImageWriter image = writer(previous, round + 1);
-            PageGiver giving =
-                new PageGiver(
-                    options.pid(), link, options.compression(), options.compressionLevel())) {
-          giver = giving;
-          report =
-              Dump.last(
-                  DumpOptions.of(options.pid(), Path.of("stream"))
-                      .connections(options.losses().policy())
-                      .inotifyOverflow(options.losses().inotifyOverflow())
-                      .embedding(files.embedding())
-                      .build(),
-                  DumpListener.SILENT,
-                  image,
-                  rounds,
-                  this);
-        } catch (CheckpointException e) {
-          callOff();
-          throw e;
-        }
-        if (failure != null) {
-          throw failure;
-        }
-        journal.set("done");
-        Statistics times = report.statistics();
-        listener.event(
-            "frozen",
-            "freezing_us",
-            Long.toString(times.getFreezingTime()),
-            "registers_us",
-            Long.toString(times.getRegistersTime()),
-            "injection_us",
-            Long.toString(times.getInjectionTime()),
-            "descriptors_us",
-            Long.toString(times.getDescriptorsTime()),
-            "memory_us",
-            Long.toString(times.getMemdumpTime()));
-        for (Loss loss : report.losses()) {
-          listener.event(
-              "lost",
-              "kind",
-              loss.getKind(),
-              "object",
-              loss.getObject(),
-              "reason",
-              loss.getReason());
-        }
-        long downtime = (runningAt - stoppedAt) / 1000;
-        if (options.postcopy()) {
-          listener.event(
-              "whole",
-              "remote_bytes",
-              Long.toString(giver().given()),
-              "after_us",
-              Long.toString((System.nanoTime() - runningAt) / 1000),
-              "destination",
-              whole);
-        }
-        return new Report(id, report.pid(), round + 1, counted.bytes, downtime, prepared);
-      }
-    }
-
-    /// One that has rebuilt the process already would wait for a decision.
-    private void callOff() {
-      try {
-        if (journal.state().equals("sending") && lasting.isOpen()) {
-          link.send(Kind.ABORT, "");
-        }
-      } catch (IOException _) {
-        // It is told by another connection, or by whoever recovers this.
-      }
-    }
-
-    /// The destination may have said why, before it ended the stream.
-    private CheckpointException told(CheckpointException failure) {
-      if (lasting.isOpen()) {
-        return failure;
-      }
-      try {
-        var _ = link.expect(Kind.GOT);
-        return failure;
-      } catch (CheckpointException refusal) {
-        return refusal;
-      } catch (IOException _) {
-        return failure;
-      }
-    }
-
-    private PageGiver giver() {
-      if (giver == null) {
-        throw new IllegalStateException("nobody listens yet");
-      }
-      return giver;
-    }
-
-    private void itRuns() {
-      runningAt = System.nanoTime();
-      long downtime = (runningAt - stoppedAt) / 1000;
-      listener.event(
-          "committed",
-          "collecting_us",
-          Long.toString((collectedAt - stoppedAt) / 1000),
-          "sending_and_preparing_us",
-          Long.toString((preparedAt - collectedAt) / 1000),
-          "deciding_us",
-          Long.toString((decidedAt - preparedAt) / 1000),
-          "letting_go_us",
-          Long.toString((runningAt - decidedAt) / 1000),
-          "destination",
-          prepared);
-      listener.event("running", "id", id, "downtime_us", Long.toString(downtime));
-    }
-
-    @Override
-    public void stopped(long begun) {
-      stoppedAt = begun;
-      collectedAt = System.nanoTime();
-    }
-
-    @Override
-    public ProcessState written(ProcessState state) {
-      return files.changes().applied(state);
-    }
-
-    private ImageWriter writer(@Nullable Manifest previous, int round) {
-      ImageWriter image =
-          ImageWriter.to(link.out(), options.compression(), options.compressionLevel());
-      if (previous != null) {
-        image.parent(ParentImage.sent("../" + (round - 1), previous));
-      }
-      return image;
-    }
-
-    /// The destination has rebuilt the process, or says why not. Then the decision: the process is
-    /// stopped by SIGSTOP as well, so that it stays where it is whatever happens to jcr.
-    @Override
-    public boolean mayEnd() throws CheckpointException {
-      try {
-        prepared = giver().expect(Kind.PREPARED).text();
-        preparedAt = System.nanoTime();
-        Kernel.raw(Syscall.KILL, options.pid(), SIGSTOP);
-        stoppedBySignal = true;
-        journal.set("commit");
-        decidedAt = System.nanoTime();
-        return true;
-      } catch (IOException e) {
-        if (stoppedBySignal) {
-          // Takes the pending SIGSTOP away.
-          Kernel.raw(Syscall.KILL, options.pid(), SIGCONT);
-        }
-        throw lost(options.address(), e);
-      }
-    }
-
-    @Override
-    public void ended() {
-      if (!options.postcopy()) {
-        letGo();
-      }
-    }
-
-    private boolean letGo() {
-      try {
-        link.send(Kind.COMMIT, "");
-        giver().expect(Kind.RUNNING);
-        itRuns();
-        if (options.postcopy()) {
-          lasting.holdOn(true);
-          whole = giver().expect(Kind.WHOLE).text();
-        }
-        return true;
-      } catch (IOException e) {
-        failure = e;
-      } catch (CheckpointException e) {
-        failure = new IOException(e.getMessage(), e);
-      }
-      return false;
-    }
-
-    @Override
-    public boolean takesTime() {
-      return true;
-    }
-
-    @Override
-    public boolean leavesPages() {
-      return options.postcopy();
-    }
-
-    @Override
-    public boolean served() {
-      return letGo();
-    }
   }
 
   /// A migration that is not over, or was not told to the destination.

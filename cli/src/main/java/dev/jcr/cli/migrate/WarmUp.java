@@ -145,6 +145,7 @@ public final class WarmUp {
   }
 
   private static long rounds(int rounds, Round once) {
+    CipherWarmUp.run();
     long best = Long.MAX_VALUE;
     try {
       Path folder = Files.createTempDirectory("jcr-warm-up-");

@@ -15,7 +15,9 @@ import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.remote.ProcessMemory;
 import java.lang.foreign.MemorySegment;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /// Copies page contents of a stopped process into the page store.
@@ -43,6 +45,7 @@ public final class PageDumper {
   private PageBuffer buffer;
   private int filled;
   private long scanned;
+  private final Map<Long, Ranges> guards = new HashMap<>();
   private @Nullable Ranges neededAtOnce;
 
   /// @param page bytes of a page
@@ -88,24 +91,19 @@ public final class PageDumper {
         continue;
       }
       scanned += (vma.getEnd() - vma.getStart()) / page;
-      // First: what is written from here on is found by the next look.
       // A guarded control stack is written by calls; it is small, and stored whole every time.
-      boolean tracked =
-          tracker != null
-              && (vma.getFlags() & VmaCollector.MAP_HUGETLB) == 0
-              && !vma.getVmFlagsList().contains(VmaCollector.SHADOW_STACK);
-      Ranges written =
-          tracker == null || !tracked
+      WriteTracker tracking =
+          (vma.getFlags() & VmaCollector.MAP_HUGETLB) != 0
+                  || vma.getVmFlagsList().contains(VmaCollector.SHADOW_STACK)
               ? null
-              : tracker.written(scan, vma.getStart(), vma.getEnd(), protect);
-      Ranges present = new Ranges();
-      scan.scan(
-          vma.getStart(),
-          vma.getEnd(),
-          0,
-          notOwn(vma) | guard,
-          PageScan.PRESENT | PageScan.SWAPPED,
-          present::add);
+              : tracker;
+      // First: what is written from here on is found by the next look.
+      Ranges protectedNow =
+          tracking != null && protect ? tracking.protect(scan, vma.getStart(), vma.getEnd()) : null;
+      Look look = look(vma, scan, guard, tracking != null && !protect);
+      Ranges written = protect ? protectedNow : look.written();
+      guards.put(vma.getStart(), look.guards());
+      Ranges present = look.present();
       Ranges stored = present;
       if (tracker != null && written != null) {
         Ranges unchanged = present.minus(written).and(tracker.known());
@@ -117,6 +115,7 @@ public final class PageDumper {
       }
       if (neededAtOnce != null
           && OnDemand.isAllowed(vma)
+          && look.guards().size() == 0
           && stored.bytes() >= OnDemand.LEAST_BYTES) {
         Ranges late = stored.minus(neededAtOnce);
         late.forEach((start, end) -> writer.remote(start, (end - start) / page));
@@ -127,6 +126,51 @@ public final class PageDumper {
       }
     }
     flush();
+  }
+
+  /// What one walk of the page tables tells about a mapping.
+  ///
+  /// @param present pages that are the process's own, guard pages apart
+  /// @param written those of them that were written since the last image; null when it is not known
+  private record Look(Ranges present, @Nullable Ranges written, Ranges guards) {}
+
+  private static Look look(Vma vma, PageScan scan, long guard, boolean tracked)
+      throws SyscallException {
+    long anyOf = PageScan.PRESENT | PageScan.SWAPPED | guard;
+    if (tracked) {
+      Ranges present = new Ranges();
+      Ranges written = new Ranges();
+      Ranges guards = new Ranges();
+      PageScan.CategorySink sink =
+          (start, end, categories) -> {
+            if ((categories & guard) != 0) {
+              guards.add(start, end);
+              return;
+            }
+            present.add(start, end);
+            if ((categories & PageScan.WRITTEN) != 0) {
+              written.add(start, end);
+            }
+          };
+      if (scan.trackedCategories(vma.getStart(), vma.getEnd(), notOwn(vma), anyOf, guard, sink)) {
+        return new Look(present, written, guards);
+      }
+    }
+    Ranges present = new Ranges();
+    Ranges guards = new Ranges();
+    scan.categories(
+        vma.getStart(),
+        vma.getEnd(),
+        notOwn(vma),
+        anyOf,
+        guard,
+        (start, end, categories) -> ((categories & guard) != 0 ? guards : present).add(start, end));
+    return new Look(present, null, guards);
+  }
+
+  /// Guard regions of the mappings that were dumped, by their start.
+  public Map<Long, Ranges> guards() {
+    return Map.copyOf(guards);
   }
 
   /// Bytes that [#dump] is going to read, for the freeze estimate and for buffers.

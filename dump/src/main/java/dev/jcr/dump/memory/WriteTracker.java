@@ -48,14 +48,10 @@ public final class WriteTracker implements AutoCloseable {
   }
 
   /// Pages of one mapping that were written since the last image; null when all may have been.
-  ///
-  /// @param protect begin the next period: the process may run
-  @Nullable Ranges written(PageScan scan, long start, long end, boolean protect)
+  /// Begins the next period: the process may run.
+  @Nullable Ranges protect(PageScan scan, long start, long end)
       throws SyscallException, CheckpointException {
     Ranges written = new Ranges();
-    if (!protect) {
-      return scan.written(start, end, written::add) ? written : null;
-    }
     if (scan.protect(start, end, written::add)) {
       return written;
     }

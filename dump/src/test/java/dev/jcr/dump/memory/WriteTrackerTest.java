@@ -97,7 +97,7 @@ class WriteTrackerTest {
 
   /// Nothing means that all may have been written.
   private String written(long start, long pages) throws SyscallException, CheckpointException {
-    Ranges written = tracker.written(scan, start, start + pages * PAGE, true);
+    Ranges written = tracker.protect(scan, start, start + pages * PAGE);
     return written == null ? "unknown" : written.toString();
   }
 

@@ -1,11 +1,13 @@
 package dev.jcr.parasite.collect;
 
+import dev.jcr.image.pages.Ranges;
 import dev.jcr.image.v1.GuardRange;
 import dev.jcr.image.v1.Vma;
 import dev.jcr.parasite.linux.PageScan;
 import dev.jcr.parasite.linux.SyscallException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 
 /// Guard regions of madvise(MADV_GUARD_INSTALL), Linux 6.13: invisible in /proc/PID/maps, and not
 /// to be read.
@@ -14,12 +16,25 @@ public final class GuardPages {
 
   /// `vmas` with their guard regions; unchanged on kernels that cannot show them.
   public static List<Vma> added(List<Vma> vmas, PageScan scan) throws SyscallException {
+    return added(vmas, scan, Map.of());
+  }
+
+  /// The same, where the guard regions of some are known already.
+  ///
+  /// @param known by the start of the mapping
+  public static List<Vma> added(List<Vma> vmas, PageScan scan, Map<Long, Ranges> known)
+      throws SyscallException {
     if (scan.guard() == 0) {
       return vmas;
     }
     List<Vma> all = new ArrayList<>();
     for (Vma vma : vmas) {
-      all.add(isCandidate(vma) ? added(vma, scan) : vma);
+      Ranges guards = known.get(vma.getStart());
+      if (guards == null) {
+        all.add(isCandidate(vma) ? added(vma, scan) : vma);
+      } else {
+        all.add(with(vma, guards));
+      }
     }
     return all;
   }
@@ -32,20 +47,19 @@ public final class GuardPages {
   }
 
   private static Vma added(Vma vma, PageScan scan) throws SyscallException {
-    List<GuardRange> guards = new ArrayList<>();
-    scan.scan(
-        vma.getStart(),
-        vma.getEnd(),
-        PageScan.GUARD,
-        0,
-        0,
-        (start, end) -> {
-          if (!guards.isEmpty() && guards.getLast().getEnd() == start) {
-            guards.set(guards.size() - 1, guards.getLast().toBuilder().setEnd(end).build());
-          } else {
-            guards.add(GuardRange.newBuilder().setStart(start).setEnd(end).build());
-          }
-        });
-    return guards.isEmpty() ? vma : vma.toBuilder().addAllGuards(guards).build();
+    Ranges guards = new Ranges();
+    scan.scan(vma.getStart(), vma.getEnd(), PageScan.GUARD, 0, 0, guards::add);
+    return with(vma, guards);
+  }
+
+  private static Vma with(Vma vma, Ranges guards) {
+    if (guards.size() == 0) {
+      return vma;
+    }
+    Vma.Builder guarded = vma.toBuilder();
+    for (int i = 0; i < guards.size(); i++) {
+      guarded.addGuards(GuardRange.newBuilder().setStart(guards.start(i)).setEnd(guards.end(i)));
+    }
+    return guarded.build();
   }
 }
