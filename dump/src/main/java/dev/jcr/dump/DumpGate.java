@@ -39,13 +39,20 @@ public interface DumpGate {
     return false;
   }
 
+  /// Whether the process goes on elsewhere. Then it can never run again here ([Disarmed]) from the
+  /// decision on, and is ended behind [#served]: to give its memory back takes the kernel time,
+  /// some 50 ms for a GiB, in which it does not stand still.
+  default boolean moves() {
+    return false;
+  }
+
   /// Whether pages that may come later are left in the process, for [#served] to give them away.
   default boolean leavesPages() {
     return false;
   }
 
-  /// Only where pages were left: the process stands still and can never run again ([Disarmed]).
-  /// False keeps it so, for another jcr to go on; else it is ended.
+  /// Only where it moves: it is disarmed. False keeps it so, for another jcr to go on; else it is
+  /// ended.
   default boolean served() {
     return true;
   }

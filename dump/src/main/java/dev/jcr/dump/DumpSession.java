@@ -134,7 +134,7 @@ final class DumpSession {
 
   private DumpReport dump() throws CheckpointException {
     try (Collector collector = Collector.open(pid, host, options.connections())) {
-      if (!gate.equals(DumpGate.OPEN)) {
+      if (gate.moves()) {
         collector.requireMovable();
       }
       collector.embed(options.embedding());
@@ -274,7 +274,7 @@ final class DumpSession {
               "cannot end process " + pid + ": it was called off; it runs on");
         }
         collector.endConnections();
-        if (gate.leavesPages()) {
+        if (gate.moves()) {
           Disarmed.threadsOf(freeze);
           if (!gate.served()) {
             // The SIGSTOP that the gate sent holds it.

@@ -208,13 +208,23 @@ public final class Source {
           }
         }
       }
+      if (e instanceof CheckpointException failure
+          && failure.outcome() != Outcome.TARGET_DOUBTFUL
+          && journal.state().equals("commit")) {
+        throw undone(options, id, failure);
+      }
       throw e;
     } catch (IOException e) {
       if (callOff(id, journal, credentials, stream != null && stream.wasCut())) {
         throw lost(options.address(), e);
       }
-      throw options.postcopy() ? unfinished(id, options.pid(), e) : inDoubt(id, options.pid(), e);
+      throw undone(options, id, e);
     }
+  }
+
+  /// It is decided, and not known to be done.
+  private static CheckpointException undone(Options options, String id, Exception e) {
+    return options.postcopy() ? unfinished(id, options.pid(), e) : inDoubt(id, options.pid(), e);
   }
 
   /// What is not decided is called off, which a destination that was cut off is told at once, if it

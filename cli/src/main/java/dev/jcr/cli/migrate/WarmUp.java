@@ -131,6 +131,11 @@ public final class WarmUp {
     }
 
     @Override
+    public boolean moves() {
+      return true;
+    }
+
+    @Override
     public void ended() {}
 
     @Override

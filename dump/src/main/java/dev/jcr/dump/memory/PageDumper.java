@@ -97,12 +97,11 @@ public final class PageDumper {
                   || vma.getVmFlagsList().contains(VmaCollector.SHADOW_STACK)
               ? null
               : tracker;
-      // First: what is written from here on is found by the next look.
-      Ranges protectedNow =
-          tracking != null && protect ? tracking.protect(scan, vma.getStart(), vma.getEnd()) : null;
-      Look look = look(vma, scan, guard, tracking != null && !protect);
-      Ranges written = protect ? protectedNow : look.written();
-      guards.put(vma.getStart(), look.guards());
+      Look look = look(vma, scan, guard, tracking, protect);
+      Ranges written = look.written();
+      if (look.guards() != null) {
+        guards.put(vma.getStart(), look.guards());
+      }
       Ranges present = look.present();
       Ranges stored = present;
       if (tracker != null && written != null) {
@@ -115,6 +114,7 @@ public final class PageDumper {
       }
       if (neededAtOnce != null
           && OnDemand.isAllowed(vma)
+          && look.guards() != null
           && look.guards().size() == 0
           && stored.bytes() >= OnDemand.LEAST_BYTES) {
         Ranges late = stored.minus(neededAtOnce);
@@ -132,15 +132,20 @@ public final class PageDumper {
   ///
   /// @param present pages that are the process's own, guard pages apart
   /// @param written those of them that were written since the last image; null when it is not known
-  private record Look(Ranges present, @Nullable Ranges written, Ranges guards) {}
+  /// @param guards null where they were not looked for
+  private record Look(Ranges present, @Nullable Ranges written, @Nullable Ranges guards) {}
 
-  private static Look look(Vma vma, PageScan scan, long guard, boolean tracked)
-      throws SyscallException {
+  /// @param tracking null: all may have been written
+  private static Look look(
+      Vma vma, PageScan scan, long guard, @Nullable WriteTracker tracking, boolean protect)
+      throws SyscallException, CheckpointException {
     long anyOf = PageScan.PRESENT | PageScan.SWAPPED | guard;
-    if (tracked) {
+    if (tracking != null) {
       Ranges present = new Ranges();
       Ranges written = new Ranges();
       Ranges guards = new Ranges();
+      // What is protected is marked in its entry of the page table; a guard page is such an entry.
+      long others = protect ? notOwn(vma) | guard : notOwn(vma);
       PageScan.CategorySink sink =
           (start, end, categories) -> {
             if ((categories & guard) != 0) {
@@ -152,8 +157,19 @@ public final class PageDumper {
               written.add(start, end);
             }
           };
-      if (scan.trackedCategories(vma.getStart(), vma.getEnd(), notOwn(vma), anyOf, guard, sink)) {
-        return new Look(present, written, guards);
+      if (scan.trackedCategories(
+          protect,
+          vma.getStart(),
+          vma.getEnd(),
+          others,
+          anyOf & ~(protect ? guard : 0),
+          guard,
+          sink)) {
+        return new Look(present, written, protect ? null : guards);
+      }
+      if (protect) {
+        // First: what is written from here on is found by the next look.
+        tracking.begin(scan, vma.getStart(), vma.getEnd());
       }
     }
     Ranges present = new Ranges();

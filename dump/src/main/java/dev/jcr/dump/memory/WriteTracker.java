@@ -9,7 +9,6 @@ import dev.jcr.parasite.linux.PageScan;
 import dev.jcr.parasite.linux.Syscall;
 import dev.jcr.parasite.linux.SyscallException;
 import dev.jcr.parasite.linux.Userfault;
-import org.jspecify.annotations.Nullable;
 
 /// Knows which pages a process wrote since the last image of its memory.
 ///
@@ -47,14 +46,8 @@ public final class WriteTracker implements AutoCloseable {
     return known;
   }
 
-  /// Pages of one mapping that were written since the last image; null when all may have been.
-  /// Begins the next period: the process may run.
-  @Nullable Ranges protect(PageScan scan, long start, long end)
-      throws SyscallException, CheckpointException {
-    Ranges written = new Ranges();
-    if (scan.protect(start, end, written::add)) {
-      return written;
-    }
+  /// Tracks a mapping of which all may have been written, from here on: the process may run.
+  void begin(PageScan scan, long start, long end) throws SyscallException, CheckpointException {
     long error = userfault.register(start, end);
     if (error == -Errno.ESRCH) {
       throw new CheckpointException(
@@ -66,7 +59,6 @@ public final class WriteTracker implements AutoCloseable {
       forget(start, end);
       scan.protect(start, end, (_, _) -> {});
     }
-    return null;
   }
 
   /// Removes marks that an earlier registration of these pages left. When a moved mapping joins its

@@ -97,8 +97,13 @@ class WriteTrackerTest {
 
   /// Nothing means that all may have been written.
   private String written(long start, long pages) throws SyscallException, CheckpointException {
-    Ranges written = tracker.protect(scan, start, start + pages * PAGE);
-    return written == null ? "unknown" : written.toString();
+    long end = start + pages * PAGE;
+    Ranges written = new Ranges();
+    if (scan.protect(start, end, written::add)) {
+      return written.toString();
+    }
+    tracker.begin(scan, start, end);
+    return "unknown";
   }
 
   private String pages(long... addresses) {

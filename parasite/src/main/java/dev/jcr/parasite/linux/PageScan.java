@@ -78,13 +78,23 @@ public final class PageScan implements AutoCloseable {
 
   /// As [#categories], with WRITTEN for those that were written to since [#protect].
   ///
+  /// @param protect these count as not written from here on, as with [#protect]
   /// @return false when (part of) the range is not tracked: what was told is of no use
   public boolean trackedCategories(
-      long start, long end, long excluded, long anyOf, long told, CategorySink sink)
+      boolean protect,
+      long start,
+      long end,
+      long excluded,
+      long anyOf,
+      long told,
+      CategorySink sink)
       throws SyscallException {
+    // WP_MATCHING protects of what matches only what was written (fs/proc/task_mmu.c,
+    // pagemap_scan_pmd_entry).
+    long flags = CHECK_WPASYNC | (protect ? WP_MATCHING : 0);
     try {
       long all = told | WRITTEN;
-      scan(CHECK_WPASYNC, start, end, 0, excluded, anyOf, all, all, sink);
+      scan(flags, start, end, 0, excluded, anyOf, all, all, sink);
       return true;
     } catch (SyscallException e) {
       if (e.errno() == Errno.EPERM) {

@@ -2,6 +2,7 @@ package dev.jcr.parasite.procfs;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 
 /// A mapping as `/proc/PID/smaps` describes it; the first eight components as in [MapsEntry].
 ///
@@ -27,7 +28,11 @@ public record Smaps(
     vmFlags = List.copyOf(vmFlags);
   }
 
-  /// Whether it is the same in all but the pages that are there.
+  /// Flags of who tracks its writes, which is no property of the process: "uw" of a userfaultfd, as
+  /// jcr's own, "sd" of soft-dirty bits.
+  private static final Set<String> TRACKED = Set.of("uw", "sd");
+
+  /// Whether it is the same in all but the pages that are there, and who tracks its writes.
   public boolean sameMapping(Smaps other) {
     return withoutPages().equals(other.withoutPages());
   }
@@ -42,7 +47,7 @@ public record Smaps(
         deviceMinor,
         inode,
         path,
-        vmFlags,
+        vmFlags.stream().filter(flag -> !TRACKED.contains(flag)).toList(),
         0,
         0,
         protectionKey,

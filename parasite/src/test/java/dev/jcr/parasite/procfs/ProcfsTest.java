@@ -82,6 +82,23 @@ class ProcfsTest {
   }
 
   @Test
+  void whoTracksWritesIsNoPropertyOfAMapping() {
+    Smaps mapping = mapping("rd wr mr mw me ac");
+    assertThat(mapping.sameMapping(mapping("rd wr mr mw me ac uw sd"))).isTrue();
+    assertThat(mapping.sameMapping(mapping("rd wr mr mw me dc ac"))).isFalse();
+  }
+
+  private static Smaps mapping(String flags) {
+    return Smaps.parse(
+            """
+            7f0c28c7f000-7f0c28c81000 rw-p 00000000 00:00 0
+            VmFlags: %s\s
+            """
+                .formatted(flags))
+        .getFirst();
+  }
+
+  @Test
   void status() {
     ProcStatus status =
         ProcStatus.parse(
