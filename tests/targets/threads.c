@@ -27,6 +27,9 @@ static void *body(void *argument) {
   tids[i] = tid;
   local = mix(i);
   snprintf(local_text, sizeof local_text, "thread %d", i);
+  int kind = SHORT_INODE | (i % 3 == 2 ? ADDR_NO_RANDOMIZE : 0), kill = i % 3 == 1 ? PR_MCE_KILL_EARLY : PR_MCE_KILL_LATE;
+  if (i % 3 == 2) MUST(personality(kind));  // of its own; the others have that of the one that made them
+  if (i % 3 == 1) MUST(prctl(PR_MCE_KILL, PR_MCE_KILL_SET, kill, 0, 0));
   char name[16];
   snprintf(name, sizeof name, "t%d (x) %d", i, i);
   MUST(prctl(PR_SET_NAME, name));
@@ -48,7 +51,8 @@ static void *body(void *argument) {
   }
   CHECK(syscall(SYS_gettid) == tid, "thread %d: tid %ld", i, syscall(SYS_gettid));
   CHECK(pthread_self() == self, "thread %d: fs base", i);
-  CHECK(personality(0xffffffff) == SHORT_INODE, "thread %d: personality %x", i, personality(0xffffffff));
+  CHECK(personality(0xffffffff) == kind, "thread %d: personality %x", i, personality(0xffffffff));
+  CHECK(prctl(PR_MCE_KILL_GET, 0, 0, 0, 0) == kill, "thread %d: machine check kill", i);
   CHECK(local == mix(i), "thread %d: TLS", i);
   char text[32];
   snprintf(text, sizeof text, "thread %d", i);
@@ -87,6 +91,7 @@ static void *waits_for_owner(void *argument) {
 int main(int argc, char **argv) {
   start(argc, argv);
   MUST(personality(SHORT_INODE));  // which each thread has from the one that made it
+  MUST(prctl(PR_MCE_KILL, PR_MCE_KILL_SET, PR_MCE_KILL_LATE, 0, 0));
   int count = argc > 2 ? atoi(argv[2]) : 60;
   pthread_mutexattr_t attributes;
   pthread_mutexattr_init(&attributes);

@@ -435,7 +435,7 @@ final class Collector implements AutoCloseable {
       }
       for (ThreadCollector one : collectors) {
         threads.add(
-            one.found()
+            one.found(identity)
                 .setRegisters(Objects.requireNonNull(registers.get(one.thread().tid())))
                 .build());
       }

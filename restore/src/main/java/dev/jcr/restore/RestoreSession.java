@@ -744,12 +744,11 @@ final class RestoreSession implements AutoCloseable {
           "set the TSC mode", Syscall.PRCTL, Prctl.SET_TSC, identity.getTimestampCounterMode());
     }
     if (identity.getMachineCheckKill() != 2) {
-      // PR_MCE_KILL_SET 1; PR_MCE_KILL_DEFAULT is 2.
       task.require(
           "set machine check kill",
           Syscall.PRCTL,
           Prctl.MCE_KILL,
-          1,
+          Prctl.MCE_KILL_SET,
           identity.getMachineCheckKill(),
           0,
           0);

@@ -7,6 +7,7 @@ import com.google.protobuf.ByteString;
 import dev.jcr.dump.identity.IdentityCollector;
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.v1.BlockedCall;
+import dev.jcr.image.v1.Identity;
 import dev.jcr.image.v1.PendingSignal;
 import dev.jcr.image.v1.Resume;
 import dev.jcr.image.v1.Rseq;
@@ -15,6 +16,7 @@ import dev.jcr.image.v1.Seccomp;
 import dev.jcr.image.v1.SeccompFilter;
 import dev.jcr.image.v1.SignalStack;
 import dev.jcr.image.v1.Thread;
+import dev.jcr.image.v1.ThreadModes;
 import dev.jcr.image.v1.UserDispatch;
 import dev.jcr.image.v1.UtilizationClamp;
 import dev.jcr.parasite.collect.NumaPolicies;
@@ -56,6 +58,10 @@ public final class ThreadCollector implements Infection.Visit {
   private int slack;
   private int securebits;
   private long policy;
+  private int personality;
+  private long timestampMode;
+  private int machineCheckKill;
+  private int ioFlusher;
 
   /// Reads what is to be had from outside: all but registers and the pending signals' effect on
   /// them.
@@ -133,6 +139,12 @@ public final class ThreadCollector implements Infection.Visit {
     slack = batch.require("read timer slack", Syscall.PRCTL, Prctl.GET_TIMERSLACK);
     securebits = batch.require("read securebits", Syscall.PRCTL, Prctl.GET_SECUREBITS);
     policy = NumaPolicies.ask(batch);
+    personality = batch.require("read the personality", Syscall.PERSONALITY, 0xffffffffL);
+    timestampMode = batch.room(8);
+    // Answered with an error where the architecture or the kernel lacks them, as in Identity.
+    batch.add(Syscall.PRCTL, Prctl.GET_TSC, timestampMode);
+    machineCheckKill = batch.add(Syscall.PRCTL, Prctl.MCE_KILL_GET);
+    ioFlusher = batch.add(Syscall.PRCTL, Prctl.GET_IO_FLUSHER);
   }
 
   @Override
@@ -147,11 +159,26 @@ public final class ThreadCollector implements Infection.Visit {
     thread.setParentDeathSignal(results.integer(deathSignal));
     thread.setTimerSlack(results.value(slack));
     thread.setCredentials(IdentityCollector.credentials(status, (int) results.value(securebits)));
+    thread.setModes(
+        ThreadModes.newBuilder()
+            .setPersonality((int) results.value(personality))
+            .setTimestampCounterMode(results.integer(timestampMode))
+            .setMachineCheckKill((int) Math.max(0, results.value(machineCheckKill)))
+            .setIoFlusher(results.value(ioFlusher) == 1));
   }
 
   /// What was found; complete when it was [#answered].
-  public Thread.Builder found() {
-    return thread;
+  ///
+  /// @param identity of the process
+  public Thread.Builder found(Identity identity) {
+    ThreadModes usual =
+        ThreadModes.newBuilder()
+            .setPersonality(identity.getPersonality())
+            .setTimestampCounterMode(identity.getTimestampCounterMode())
+            .setMachineCheckKill(identity.getMachineCheckKill())
+            .setIoFlusher(identity.getIoFlusher())
+            .build();
+    return thread.getModes().equals(usual) ? thread.clearModes() : thread;
   }
 
   private static Seccomp seccomp(Tracee tracee, int mode) throws CheckpointException {

@@ -76,6 +76,10 @@ final class ThreadRules {
     that(
         thread.getUserDispatch().getOffset() == 0 || thread.getUserDispatch().getLength() != 0,
         "user_dispatch.length is none");
+    that(
+        upTo(thread.getModes().getTimestampCounterMode(), 2)
+            && upTo(thread.getModes().getMachineCheckKill(), 2),
+        "modes has one beyond 2");
     if (thread.hasNumaPolicy()) {
       in("numa_policy", thread.getNumaPolicy(), Rules::numaPolicy);
     }
@@ -101,7 +105,8 @@ final class ThreadRules {
             && thread.getTimerSlack() == 0
             && !thread.hasSeccomp()
             && !thread.hasNumaPolicy()
-            && !thread.hasUserDispatch();
+            && !thread.hasUserDispatch()
+            && !thread.hasModes();
     that(none, "ended is there in one that goes on");
   }
 

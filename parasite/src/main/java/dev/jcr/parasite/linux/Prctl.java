@@ -17,6 +17,10 @@ public final class Prctl {
   public static final int GET_TIMERSLACK = 30;
   public static final int MCE_KILL = 33;
   public static final int MCE_KILL_GET = 34;
+
+  /// Second argument of [#MCE_KILL]; the third is 0 late, 1 early or 2 the default.
+  public static final int MCE_KILL_SET = 1;
+
   public static final int SET_MM = 35;
   public static final int SET_CHILD_SUBREAPER = 36;
   public static final int GET_CHILD_SUBREAPER = 37;

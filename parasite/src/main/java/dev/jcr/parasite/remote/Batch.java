@@ -26,9 +26,9 @@ public final class Batch {
   public static final int MOST_CALLS = 512;
 
   /// Bytes for a small batch, of which many lie side by side, and most calls of one.
-  static final int SHARE = 1024;
+  static final int SHARE = 1280;
 
-  private static final int SHARED_CALLS = 8;
+  private static final int SHARED_CALLS = 12;
 
   private final long data;
   private final int capacity;

@@ -269,7 +269,7 @@ public final class Infection implements AutoCloseable {
     return inside;
   }
 
-  /// What is to be asked in one thread by a batch of at most 8 calls.
+  /// What is to be asked in one thread by a batch of at most 12 calls.
   public interface Visit {
     StoppedThread thread();
 

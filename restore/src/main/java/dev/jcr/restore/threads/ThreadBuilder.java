@@ -11,6 +11,7 @@ import dev.jcr.image.v1.Scheduling;
 import dev.jcr.image.v1.Seccomp;
 import dev.jcr.image.v1.SeccompFilter;
 import dev.jcr.image.v1.Thread;
+import dev.jcr.image.v1.ThreadModes;
 import dev.jcr.parasite.collect.NumaPolicies;
 import dev.jcr.parasite.linux.Errno;
 import dev.jcr.parasite.linux.Kernel;
@@ -119,6 +120,9 @@ public final class ThreadBuilder {
         Syscall.PRCTL,
         Prctl.SET_TIMERSLACK,
         thread.getTimerSlack());
+    if (thread.hasModes()) {
+      modes(tid, thread.getModes(), batch);
+    }
     NumaPolicy policy = thread.getNumaPolicy();
     if (thread.hasNumaPolicy()) {
       batch.require(
@@ -130,6 +134,43 @@ public final class ThreadBuilder {
     } else {
       // jcr may have been started with one.
       batch.add(Syscall.SET_MEMPOLICY, 0, 0, 0);
+    }
+  }
+
+  /// What it has changed for itself.
+  private static void modes(int tid, ThreadModes own, Batch batch) {
+    batch.require(
+        "set the personality of thread " + tid,
+        Syscall.PERSONALITY,
+        Integer.toUnsignedLong(own.getPersonality()));
+    batch.require(
+        "set machine check kill of thread " + tid,
+        Syscall.PRCTL,
+        Prctl.MCE_KILL,
+        Prctl.MCE_KILL_SET,
+        own.getMachineCheckKill(),
+        0,
+        0);
+    if (own.getTimestampCounterMode() != 0) {
+      batch.require(
+          "set the TSC mode of thread " + tid,
+          Syscall.PRCTL,
+          Prctl.SET_TSC,
+          own.getTimestampCounterMode());
+    }
+    // Where it is off, to set it takes CAP_SYS_RESOURCE for nothing, but if it was inherited.
+    int flusher = own.getIoFlusher() ? 1 : 0;
+    if (own.getIoFlusher()) {
+      batch.require(
+          "set I/O flusher of thread " + tid,
+          Syscall.PRCTL,
+          Prctl.SET_IO_FLUSHER,
+          flusher,
+          0,
+          0,
+          0);
+    } else {
+      batch.add(Syscall.PRCTL, Prctl.SET_IO_FLUSHER, flusher, 0, 0, 0);
     }
   }
 
