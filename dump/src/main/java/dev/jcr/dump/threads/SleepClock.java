@@ -44,9 +44,10 @@ public final class SleepClock {
       return takenAt + nanos - sleptNanos;
     }
 
-    /// It cannot end before.
+    /// It cannot end before: no sleep is longer than its thread is old. But one that was
+    /// interrupted before may have begun before its thread was made, by a restore.
     long earliest(long nanos) {
-      return startedAt + nanos - START_NANOS;
+      return timeout.isEmpty() ? Long.MIN_VALUE : startedAt + nanos - START_NANOS;
     }
   }
 
