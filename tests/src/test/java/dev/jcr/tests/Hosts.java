@@ -119,7 +119,12 @@ final class Hosts implements AutoCloseable {
       long end = System.nanoTime() + PATIENCE.toNanos();
       while (!Files.readString(log).contains("listening")) {
         if (System.nanoTime() > end || !started.isAlive()) {
-          throw new AssertionError("jcr serve: " + Files.readString(log));
+          throw new AssertionError(
+              "jcr serve %s: %s%s"
+                  .formatted(
+                      started.isAlive() ? "is silent" : "ended with " + started.exitValue(),
+                      Files.readString(log),
+                      Files.readString(folder.resolve("serve.out"))));
         }
         Target.nap(5);
       }

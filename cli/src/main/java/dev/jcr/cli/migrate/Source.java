@@ -95,8 +95,9 @@ public final class Source {
   public record Report(
       String id, int pid, int rounds, long bytes, long downtimeMicros, String prepared) {}
 
-  /// Told about a migration as it goes on. Called from the thread that migrates, of connections
-  /// from others. One that throws calls the migration off, as long as it is not decided.
+  /// Told about a migration as it goes on. Called from the threads that migrate, one at a time, of
+  /// connections from others. One that throws calls the migration off, as long as it is not
+  /// decided.
   public interface Listener {
     /// `event` is one of accepted, file (goes along, and why), round, committed, running, frozen
     /// (what the process stood still for before it was sent), lost (what may be), whole; of
