@@ -30,7 +30,7 @@ final class Sending implements DumpGate {
   private static final int SIGCONT = 18;
   private static final int SIGSTOP = 19;
 
-  /// Rounds between the last look and the stop that are waited for, at most.
+  /// Rounds between the last look and the stop, at most.
   private static final int LAST_ROUNDS = 3;
 
   private final Source.Options options;
@@ -48,7 +48,6 @@ final class Sending implements DumpGate {
   private @Nullable Manifest previous;
   private int round;
   private long roundEnded;
-  private boolean unanswered;
   private String prepared = "";
   private @Nullable IOException failure;
   private @Nullable PageGiver giver;
@@ -106,7 +105,7 @@ final class Sending implements DumpGate {
   private void converge(MemoryRounds memory) throws CheckpointException, IOException {
     while (true) {
       long began = System.nanoTime();
-      long bytes = sendRound(memory, /* wait= */ true);
+      long bytes = sendRound(memory);
       boolean last = round == options.maxRounds();
       if (convergence.isSmallEnough() || (last && convergence.fits())) {
         return;
@@ -129,11 +128,9 @@ final class Sending implements DumpGate {
     }
   }
 
-  /// Sends what was written since the round before; returns its bytes.
-  ///
-  /// @param wait until it is there
-  private long sendRound(MemoryRounds memory, boolean wait)
-      throws CheckpointException, IOException {
+  /// Sends what was written since the round before, and waits until it is there: the destination
+  /// has enough to do behind the last one. Returns its bytes.
+  private long sendRound(MemoryRounds memory) throws CheckpointException, IOException {
     round++;
     long began = System.nanoTime();
     long bytesBefore = counted.bytes();
@@ -146,11 +143,7 @@ final class Sending implements DumpGate {
       throw told(e);
     }
     previous = sent;
-    if (wait) {
-      var _ = answer(Kind.GOT);
-    } else {
-      unanswered = true;
-    }
+    var _ = answer(Kind.GOT);
     roundEnded = System.nanoTime();
     long nanos = roundEnded - began;
     long bytes = counted.bytes() - bytesBefore;
@@ -239,11 +232,9 @@ final class Sending implements DumpGate {
         for (int i = 0; i < LAST_ROUNDS && took < before / 4 * 3; i++) {
           before = took;
           long began = System.nanoTime();
-          var _ = sendRound(memory, /* wait= */ true);
+          var _ = sendRound(memory);
           took = System.nanoTime() - began;
         }
-        // This one is taken in there while the process is looked at here.
-        var _ = sendRound(memory, /* wait= */ false);
         continues(whatIsLeft(), previous, round + 1);
       }
       // The process is about to stand still: a connection that breaks is not waited for.
@@ -345,9 +336,6 @@ final class Sending implements DumpGate {
   @Override
   public boolean mayEnd() throws CheckpointException {
     try {
-      if (unanswered) {
-        var _ = giver().expect(Kind.GOT);
-      }
       prepared = giver().expect(Kind.PREPARED).text();
       preparedAt = System.nanoTime();
       Kernel.raw(Syscall.KILL, options.pid(), SIGSTOP);
