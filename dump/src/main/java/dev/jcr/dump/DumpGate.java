@@ -12,9 +12,6 @@ public interface DumpGate {
         public boolean mayEnd() {
           return true;
         }
-
-        @Override
-        public void ended() {}
       };
 
   /// Everything that can be done while the process runs is done, but for one more round of its
@@ -33,15 +30,10 @@ public interface DumpGate {
     return state;
   }
 
-  /// Whether [#mayEnd] takes a while. Then what the image says of the mappings may be proven
-  /// meanwhile, just before it is asked.
-  default boolean takesTime() {
-    return false;
-  }
-
-  /// Whether the process goes on elsewhere. Then it can never run again here ([Disarmed]) from the
-  /// decision on, and is ended behind [#served]: to give its memory back takes the kernel time,
-  /// some 50 ms for a GiB, in which it does not stand still.
+  /// Whether the process goes on elsewhere. Then [#mayEnd] takes a while, and what the image says
+  /// of the mappings is proven just before it is asked. From the decision on it can never run again
+  /// here ([Disarmed]), and it is ended behind [#served]: to give its memory back takes the kernel
+  /// time, some 60 ms for a GiB, in which it does not stand still.
   default boolean moves() {
     return false;
   }
@@ -59,7 +51,4 @@ public interface DumpGate {
 
   /// False, or an exception, lets the process go on as if nothing had been.
   boolean mayEnd() throws CheckpointException;
-
-  /// SIGKILL was sent: the process never runs again.
-  void ended();
 }

@@ -136,13 +136,11 @@ final class DumpSession {
     try (Collector collector = Collector.open(pid, host, options.connections())) {
       if (gate.moves()) {
         collector.requireMovable();
+        collector.proveLater();
       }
       collector.embed(options.embedding());
       if (options.inotifyOverflow()) {
         collector.loseEvents();
-      }
-      if (gate.takesTime()) {
-        collector.proveLater();
       }
       if (gate.leavesPages()) {
         collector.leavePages();
@@ -283,7 +281,6 @@ final class DumpSession {
           }
         }
         Kernel.raw(Syscall.KILL, pid, SIGKILL);
-        gate.ended();
         kill(freeze);
       }
       case LEAVE_STOPPED -> {

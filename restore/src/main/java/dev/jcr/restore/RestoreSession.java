@@ -2,6 +2,7 @@ package dev.jcr.restore;
 
 import dev.jcr.image.CheckpointException;
 import dev.jcr.image.CheckpointException.Outcome;
+import dev.jcr.image.Modes;
 import dev.jcr.image.codec.ImageReader;
 import dev.jcr.image.pages.PageStore.Piece;
 import dev.jcr.image.pages.Ranges;
@@ -321,7 +322,9 @@ final class RestoreSession implements AutoCloseable {
       case RestoreStep.SetLayout(var memory, var executable) -> {
         space().layout(memory, executable);
         // When everything is mapped, and before the other threads are made, which inherit it.
-        setInherited(process(), state.getIdentity());
+        Batch modes = process().batch();
+        ThreadBuilder.modes("", Modes.of(state.getIdentity()), modes);
+        process().run(modes);
         // From here to their proof the mappings stay as they are.
         if (!namespaces.hasMounts()) {
           int tid = process().tid();
@@ -728,31 +731,6 @@ final class RestoreSession implements AutoCloseable {
           0);
     }
     inside.run(batch);
-  }
-
-  /// What each task has for itself and the image has once: of the leader, or, where that has ended,
-  /// of one of the others.
-  private static void setInherited(OwnedProcess task, Identity identity)
-      throws CheckpointException {
-    task.require(
-        "set personality", Syscall.PERSONALITY, Integer.toUnsignedLong(identity.getPersonality()));
-    if (identity.getIoFlusher()) {
-      task.require("set I/O flusher", Syscall.PRCTL, Prctl.SET_IO_FLUSHER, 1, 0, 0, 0);
-    }
-    if (identity.getTimestampCounterMode() > 1) {
-      task.require(
-          "set the TSC mode", Syscall.PRCTL, Prctl.SET_TSC, identity.getTimestampCounterMode());
-    }
-    if (identity.getMachineCheckKill() != 2) {
-      task.require(
-          "set machine check kill",
-          Syscall.PRCTL,
-          Prctl.MCE_KILL,
-          Prctl.MCE_KILL_SET,
-          identity.getMachineCheckKill(),
-          0,
-          0);
-    }
   }
 
   /// A session of the process's own has a new group of its own, sched(7).

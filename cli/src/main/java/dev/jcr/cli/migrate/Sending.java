@@ -104,8 +104,7 @@ final class Sending implements DumpGate {
   /// Rounds until the process may be stopped.
   private void converge(MemoryRounds memory) throws CheckpointException, IOException {
     while (true) {
-      long began = System.nanoTime();
-      long bytes = sendRound(memory);
+      Round sent = sendRound(memory);
       boolean last = round == options.maxRounds();
       if (convergence.isSmallEnough() || (last && convergence.fits())) {
         return;
@@ -121,16 +120,19 @@ final class Sending implements DumpGate {
                 .formatted(
                     options.pid(),
                     round,
-                    bytes >> 10,
-                    (System.nanoTime() - began) / 1_000_000,
+                    sent.bytes() >> 10,
+                    sent.nanos() / 1_000_000,
                     convergence.expected() / 500_000));
       }
     }
   }
 
+  /// What a round sent, and how long it took.
+  private record Round(long bytes, long nanos) {}
+
   /// Sends what was written since the round before, and waits until it is there: the destination
-  /// has enough to do behind the last one. Returns its bytes.
-  private long sendRound(MemoryRounds memory) throws CheckpointException, IOException {
+  /// has enough to do behind the last one.
+  private Round sendRound(MemoryRounds memory) throws CheckpointException, IOException {
     round++;
     long began = System.nanoTime();
     long bytesBefore = counted.bytes();
@@ -163,7 +165,7 @@ final class Sending implements DumpGate {
         Long.toString(convergence.memory() / 1_000_000),
         "expected_ms",
         Long.toString(convergence.expected() / 1_000_000));
-    return bytes;
+    return new Round(bytes, nanos);
   }
 
   private DumpReport last() throws CheckpointException, IOException {
@@ -219,21 +221,22 @@ final class Sending implements DumpGate {
     }
   }
 
-  /// To look at the process takes longer than a round: it has written much meanwhile, which goes
-  /// before it is stopped. What it wrote too much of for that stays for the pages behind it.
+  /// To look at the process takes longer than a round: what it has written meanwhile goes before it
+  /// is stopped, in rounds as long as they get shorter. With post-copy, what does not fit into
+  /// rounds follows it.
   @Override
   public void looked() throws CheckpointException {
     try {
       MemoryRounds memory = rounds;
       if (memory != null && (convergence.fits() || !options.postcopy())) {
         convergence.pause(System.nanoTime() - roundEnded);
-        long before = Long.MAX_VALUE;
-        long took = Long.MAX_VALUE / 2;
-        for (int i = 0; i < LAST_ROUNDS && took < before / 4 * 3; i++) {
+        long before = sendRound(memory).nanos();
+        for (int i = 1; i < LAST_ROUNDS; i++) {
+          long took = sendRound(memory).nanos();
+          if (took >= before / 4 * 3) {
+            break;
+          }
           before = took;
-          long began = System.nanoTime();
-          var _ = sendRound(memory);
-          took = System.nanoTime() - began;
         }
         continues(whatIsLeft(), previous, round + 1);
       }
@@ -353,9 +356,6 @@ final class Sending implements DumpGate {
   }
 
   @Override
-  public void ended() {}
-
-  @Override
   public boolean moves() {
     return true;
   }
@@ -376,11 +376,6 @@ final class Sending implements DumpGate {
       failure = new IOException(e.getMessage(), e);
     }
     return false;
-  }
-
-  @Override
-  public boolean takesTime() {
-    return true;
   }
 
   @Override

@@ -121,11 +121,6 @@ public final class WarmUp {
   /// Decides on both sides as a migration does, but against it.
   private record CallOff(Journal journal) implements DumpGate, RestoreGate {
     @Override
-    public boolean takesTime() {
-      return true;
-    }
-
-    @Override
     public boolean mayEnd() {
       return mayRun(0, List.of());
     }
@@ -134,9 +129,6 @@ public final class WarmUp {
     public boolean moves() {
       return true;
     }
-
-    @Override
-    public void ended() {}
 
     @Override
     public boolean mayRun(int pid, List<RestoredProcess.Timing> timings) {

@@ -135,53 +135,53 @@ public final class PageDumper {
   /// @param guards null where they were not looked for
   private record Look(Ranges present, @Nullable Ranges written, @Nullable Ranges guards) {}
 
+  /// Sorts what a walk tells.
+  ///
+  /// @param guard how guard pages are told, 0 if they are not
+  private record Sorted(long guard, Ranges present, Ranges written, Ranges guards)
+      implements PageScan.CategorySink {
+    Sorted(long guard) {
+      this(guard, new Ranges(), new Ranges(), new Ranges());
+    }
+
+    @Override
+    public void range(long start, long end, long categories) {
+      if ((categories & guard) != 0) {
+        guards.add(start, end);
+        return;
+      }
+      present.add(start, end);
+      if ((categories & PageScan.WRITTEN) != 0) {
+        written.add(start, end);
+      }
+    }
+  }
+
   /// @param tracking null: all may have been written
   private static Look look(
       Vma vma, PageScan scan, long guard, @Nullable WriteTracker tracking, boolean protect)
       throws SyscallException, CheckpointException {
-    long anyOf = PageScan.PRESENT | PageScan.SWAPPED | guard;
+    long start = vma.getStart();
+    long end = vma.getEnd();
+    long own = PageScan.PRESENT | PageScan.SWAPPED;
     if (tracking != null) {
-      Ranges present = new Ranges();
-      Ranges written = new Ranges();
-      Ranges guards = new Ranges();
+      Sorted found = new Sorted(guard);
       // What is protected is marked in its entry of the page table; a guard page is such an entry.
-      long others = protect ? notOwn(vma) | guard : notOwn(vma);
-      PageScan.CategorySink sink =
-          (start, end, categories) -> {
-            if ((categories & guard) != 0) {
-              guards.add(start, end);
-              return;
-            }
-            present.add(start, end);
-            if ((categories & PageScan.WRITTEN) != 0) {
-              written.add(start, end);
-            }
-          };
-      if (scan.trackedCategories(
-          protect,
-          vma.getStart(),
-          vma.getEnd(),
-          others,
-          anyOf & ~(protect ? guard : 0),
-          guard,
-          sink)) {
-        return new Look(present, written, protect ? null : guards);
+      boolean known =
+          protect
+              ? scan.trackedCategories(true, start, end, notOwn(vma) | guard, own, 0, found)
+              : scan.trackedCategories(false, start, end, notOwn(vma), own | guard, guard, found);
+      if (known) {
+        return new Look(found.present(), found.written(), protect ? null : found.guards());
       }
       if (protect) {
         // First: what is written from here on is found by the next look.
-        tracking.begin(scan, vma.getStart(), vma.getEnd());
+        tracking.begin(scan, start, end);
       }
     }
-    Ranges present = new Ranges();
-    Ranges guards = new Ranges();
-    scan.categories(
-        vma.getStart(),
-        vma.getEnd(),
-        notOwn(vma),
-        anyOf,
-        guard,
-        (start, end, categories) -> ((categories & guard) != 0 ? guards : present).add(start, end));
-    return new Look(present, null, guards);
+    Sorted found = new Sorted(guard);
+    scan.categories(start, end, notOwn(vma), own | guard, guard, found);
+    return new Look(found.present(), null, found.guards());
   }
 
   /// Guard regions of the mappings that were dumped, by their start.

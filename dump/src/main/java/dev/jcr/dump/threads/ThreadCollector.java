@@ -6,6 +6,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import com.google.protobuf.ByteString;
 import dev.jcr.dump.identity.IdentityCollector;
 import dev.jcr.image.CheckpointException;
+import dev.jcr.image.Modes;
 import dev.jcr.image.v1.BlockedCall;
 import dev.jcr.image.v1.Identity;
 import dev.jcr.image.v1.PendingSignal;
@@ -171,14 +172,7 @@ public final class ThreadCollector implements Infection.Visit {
   ///
   /// @param identity of the process
   public Thread.Builder found(Identity identity) {
-    ThreadModes usual =
-        ThreadModes.newBuilder()
-            .setPersonality(identity.getPersonality())
-            .setTimestampCounterMode(identity.getTimestampCounterMode())
-            .setMachineCheckKill(identity.getMachineCheckKill())
-            .setIoFlusher(identity.getIoFlusher())
-            .build();
-    return thread.getModes().equals(usual) ? thread.clearModes() : thread;
+    return thread.getModes().equals(Modes.of(identity)) ? thread.clearModes() : thread;
   }
 
   private static Seccomp seccomp(Tracee tracee, int mode) throws CheckpointException {

@@ -15,13 +15,8 @@ public final class GuardPages {
   private GuardPages() {}
 
   /// `vmas` with their guard regions; unchanged on kernels that cannot show them.
-  public static List<Vma> added(List<Vma> vmas, PageScan scan) throws SyscallException {
-    return added(vmas, scan, Map.of());
-  }
-
-  /// The same, where the guard regions of some are known already.
   ///
-  /// @param known by the start of the mapping
+  /// @param known those that were found before, by the start of the mapping
   public static List<Vma> added(List<Vma> vmas, PageScan scan, Map<Long, Ranges> known)
       throws SyscallException {
     if (scan.guard() == 0) {
@@ -30,13 +25,19 @@ public final class GuardPages {
     List<Vma> all = new ArrayList<>();
     for (Vma vma : vmas) {
       Ranges guards = known.get(vma.getStart());
-      if (guards == null) {
-        all.add(isCandidate(vma) ? added(vma, scan) : vma);
-      } else {
-        all.add(with(vma, guards));
+      if (guards == null && isCandidate(vma)) {
+        guards = of(vma.getStart(), vma.getEnd(), scan);
       }
+      all.add(guards == null ? vma : with(vma, guards));
     }
     return all;
+  }
+
+  /// Those of one mapping, on a kernel that can show them.
+  public static Ranges of(long start, long end, PageScan scan) throws SyscallException {
+    Ranges guards = new Ranges();
+    scan.scan(start, end, PageScan.GUARD, 0, 0, guards::add);
+    return guards;
   }
 
   private static boolean isCandidate(Vma vma) {
@@ -44,12 +45,6 @@ public final class GuardPages {
       case VMA_PRIVATE_ANONYMOUS, VMA_PRIVATE_FILE, VMA_SHARED_FILE, VMA_SHARED_MEMORY -> true;
       case VMA_VDSO, VMA_VVAR, VMA_VSYSCALL, VMA_UNSPECIFIED, UNRECOGNIZED -> false;
     };
-  }
-
-  private static Vma added(Vma vma, PageScan scan) throws SyscallException {
-    Ranges guards = new Ranges();
-    scan.scan(vma.getStart(), vma.getEnd(), PageScan.GUARD, 0, 0, guards::add);
-    return with(vma, guards);
   }
 
   private static Vma with(Vma vma, Ranges guards) {

@@ -92,16 +92,8 @@ public final class PageScan implements AutoCloseable {
     // WP_MATCHING protects of what matches only what was written (fs/proc/task_mmu.c,
     // pagemap_scan_pmd_entry).
     long flags = CHECK_WPASYNC | (protect ? WP_MATCHING : 0);
-    try {
-      long all = told | WRITTEN;
-      scan(flags, start, end, 0, excluded, anyOf, all, all, sink);
-      return true;
-    } catch (SyscallException e) {
-      if (e.errno() == Errno.EPERM) {
-        return false;
-      }
-      throw e;
-    }
+    long all = told | WRITTEN;
+    return isTracked(() -> scan(flags, start, end, 0, excluded, anyOf, all, all, sink));
   }
 
   /// Ranges that were written to since [#protect], of a range that a [Userfault] tracks.
@@ -120,8 +112,17 @@ public final class PageScan implements AutoCloseable {
   /// Only pages that are there: others would get an entry of the page table each.
   private boolean tracked(long flags, long start, long end, Sink sink) throws SyscallException {
     long excluded = guard();
+    return isTracked(() -> scan(flags, start, end, WRITTEN, excluded, PRESENT | SWAPPED, sink));
+  }
+
+  private interface Walk {
+    void run() throws SyscallException;
+  }
+
+  /// False when a walk that CHECK_WPASYNC is asked of meets what is not tracked.
+  private static boolean isTracked(Walk walk) throws SyscallException {
     try {
-      scan(flags, start, end, WRITTEN, excluded, PRESENT | SWAPPED, sink);
+      walk.run();
       return true;
     } catch (SyscallException e) {
       if (e.errno() == Errno.EPERM) {

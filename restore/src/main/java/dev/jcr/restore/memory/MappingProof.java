@@ -42,9 +42,7 @@ public final class MappingProof {
         if (scan.guard() != 0) {
           for (Smaps mapping : smaps) {
             if (mapping.end() - mapping.start() >= LARGE) {
-              Ranges found = new Ranges();
-              scan.scan(mapping.start(), mapping.end(), PageScan.GUARD, 0, 0, found::add);
-              guards.put(mapping.start(), found);
+              guards.put(mapping.start(), GuardPages.of(mapping.start(), mapping.end(), scan));
             }
           }
         }

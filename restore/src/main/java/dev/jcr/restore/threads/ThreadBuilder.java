@@ -121,7 +121,7 @@ public final class ThreadBuilder {
         Prctl.SET_TIMERSLACK,
         thread.getTimerSlack());
     if (thread.hasModes()) {
-      modes(tid, thread.getModes(), batch);
+      modes(" of thread " + tid, thread.getModes(), batch);
     }
     NumaPolicy policy = thread.getNumaPolicy();
     if (thread.hasNumaPolicy()) {
@@ -137,40 +137,31 @@ public final class ThreadBuilder {
     }
   }
 
-  /// What it has changed for itself.
-  private static void modes(int tid, ThreadModes own, Batch batch) {
+  /// What a task has for itself and its threads inherit.
+  ///
+  /// @param of whose, for a message
+  public static void modes(String of, ThreadModes wanted, Batch batch) {
     batch.require(
-        "set the personality of thread " + tid,
+        "set the personality" + of,
         Syscall.PERSONALITY,
-        Integer.toUnsignedLong(own.getPersonality()));
+        Integer.toUnsignedLong(wanted.getPersonality()));
     batch.require(
-        "set machine check kill of thread " + tid,
+        "set machine check kill" + of,
         Syscall.PRCTL,
         Prctl.MCE_KILL,
         Prctl.MCE_KILL_SET,
-        own.getMachineCheckKill(),
+        wanted.getMachineCheckKill(),
         0,
         0);
-    if (own.getTimestampCounterMode() != 0) {
+    if (wanted.getTimestampCounterMode() != 0) {
       batch.require(
-          "set the TSC mode of thread " + tid,
-          Syscall.PRCTL,
-          Prctl.SET_TSC,
-          own.getTimestampCounterMode());
+          "set the TSC mode" + of, Syscall.PRCTL, Prctl.SET_TSC, wanted.getTimestampCounterMode());
     }
-    // Where it is off, to set it takes CAP_SYS_RESOURCE for nothing, but if it was inherited.
-    int flusher = own.getIoFlusher() ? 1 : 0;
-    if (own.getIoFlusher()) {
-      batch.require(
-          "set I/O flusher of thread " + tid,
-          Syscall.PRCTL,
-          Prctl.SET_IO_FLUSHER,
-          flusher,
-          0,
-          0,
-          0);
+    if (wanted.getIoFlusher()) {
+      batch.require("set I/O flusher" + of, Syscall.PRCTL, Prctl.SET_IO_FLUSHER, 1, 0, 0, 0);
     } else {
-      batch.add(Syscall.PRCTL, Prctl.SET_IO_FLUSHER, flusher, 0, 0, 0);
+      // It takes CAP_SYS_RESOURCE, which whoever has set it had: where it is off, it may fail.
+      batch.add(Syscall.PRCTL, Prctl.SET_IO_FLUSHER, 0, 0, 0, 0);
     }
   }
 
